@@ -1,0 +1,1 @@
+"""The ``fmas`` command."""
