@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, Literal, TypeAlias, TypeVar
 
 if TYPE_CHECKING:  # at run time this module must not cost a plugin numpy and pydantic
-    from fmas.protocols import LLM, Component, Detector, Inpainter, Segmenter, Selector
+    from fmas.protocols import LLM, Component, Detector, Inpainter, Segmenter, Selector  # noqa: F401 (named in strings)
 
 __all__ = [
     "COMPONENT_KINDS",
