@@ -1,0 +1,51 @@
+"""The ``fmas`` application: every command registers itself, then the plugins add theirs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import fmas
+from fmas.cli import config, demo, doctor, plan, plugins, report, run, validate
+from fmas.plugins import PluginRegistry, load_plugins
+
+__all__ = ["build_app", "main"]
+
+
+def build_app(registry: PluginRegistry) -> typer.Typer:
+    """Return the application with our commands and the plugins'."""
+    app = typer.Typer(
+        name="fmas",
+        no_args_is_help=True,
+        pretty_exceptions_show_locals=False,  # locals may hold keys
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback()
+    def fmas_command(
+        version: Annotated[
+            bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+        ] = False,
+    ) -> None:
+        """Give it a folder of photographs of good parts; get back truthful, pixel-masked synthetic defects.
+
+        Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished with some images failed, 130 interrupted.
+        """
+
+    for command in (run, validate, report, plan, demo, config, plugins, doctor):
+        command.register(app)
+    for failure in registry.register_commands(app):
+        typer.echo(f"warning: {failure}", err=True)
+    return app
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(fmas.__version__)
+        raise typer.Exit
+
+
+def main() -> None:
+    """Run the command line."""
+    build_app(load_plugins())()

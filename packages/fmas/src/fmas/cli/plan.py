@@ -1,0 +1,59 @@
+"""``fmas plan``: ask the LLM once, show what it answered, keep it for the run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fmas.cli.options import (
+    ConfigOption,
+    DefectsOption,
+    JsonOption,
+    LLMOption,
+    ObjectOption,
+    SetOption,
+    resolve_settings,
+)
+from fmas.cli.outcome import reported_errors
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("plan")(plan)
+
+
+def plan(
+    out: Annotated[Path, typer.Option("--out", metavar="OUT", help="The output folder of the run to come.")],
+    object_: ObjectOption = None,
+    images: Annotated[
+        Path | None, typer.Option("--images", metavar="IMAGES", help="Photographs, of which the llm may be shown one.")
+    ] = None,
+    llm: LLMOption = None,
+    defects: DefectsOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask the llm what can go wrong with the product, and store the answer in OUT/plan.json.
+
+    A stored plan is shown and kept. It may be edited before the run; delete the file to ask again.
+    """
+    with reported_errors():
+        from fmas.errors import UsageError
+        from fmas.pipeline import store_plan
+
+        given: dict[str, object] = {"images": images or Path(), "out": out, "object": object_, "llm": llm}
+        resolved = resolve_settings(given, settings=settings, config=config, defects=defects)
+        if resolved.config.object is None:
+            raise UsageError("expected --object TEXT, got nothing to plan for; for example --object 'magnetic tile'")
+        stored = store_plan(resolved.config, with_reference=images is not None)
+        if as_json:
+            typer.echo(stored.to_json(), nl=False)
+            return
+        for name, defect in zip(stored.slugs, stored.defects, strict=True):
+            typer.echo(f"{name}  ({defect.kind.value}, severity {defect.severity:g}): {defect.prompt}")
+        typer.echo(f"stored in {out / 'plan.json'}", err=True)

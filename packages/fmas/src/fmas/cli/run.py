@@ -1,0 +1,149 @@
+"""``fmas run``: photographs of good parts in, a defect data set out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fmas.cli.options import (
+    ConfigOption,
+    DefectsOption,
+    InpainterOption,
+    JsonOption,
+    LLMOption,
+    ObjectOption,
+    SegmenterOption,
+    SelectorOption,
+    SetOption,
+    resolve_settings,
+)
+from fmas.cli.outcome import print_json, reported_errors
+
+if TYPE_CHECKING:
+    from fmas.config import RunConfig
+    from fmas.summary import RunSummary
+
+__all__ = ["print_summary", "register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("run")(run)
+
+
+def run(
+    images: Annotated[
+        Path, typer.Argument(metavar="IMAGES", help="A folder of photographs of good parts, or one photograph.")
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="OUT", help="The output folder; a rerun finishes what is missing.")
+    ],
+    object_: ObjectOption = None,
+    category: Annotated[
+        str | None, typer.Option("--category", metavar="NAME", help="Folder name.  [default: from --object or IMAGES]")
+    ] = None,
+    per_image: Annotated[
+        int | None, typer.Option("--per-image", metavar="N", help="Pairs per photograph.  [default: 1]")
+    ] = None,
+    candidates: Annotated[
+        int | None, typer.Option("--candidates", metavar="N", help="Candidates per pair.  [default: 4]")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="Same seed, same bytes.  [default: 0]")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", metavar="N", help="Only the first N photographs.  [default: all]")
+    ] = None,
+    holdout_good: Annotated[
+        float | None,
+        typer.Option("--holdout-good", metavar="FRACTION", help="Share kept as good test images.  [default: 0]"),
+    ] = None,
+    llm: LLMOption = None,
+    segmenter: SegmenterOption = None,
+    inpainter: InpainterOption = None,
+    selector: SelectorOption = None,
+    defects: DefectsOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    workers: Annotated[int | None, typer.Option("--workers", metavar="N", help="Processes.  [default: 1]")] = None,
+    shard: Annotated[
+        str | None, typer.Option("--shard", metavar="I/N", help="Do every N-th photograph from the I-th (1/N … N/N).")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done; spend and write nothing.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn photographs of good parts into pairs with synthetic defects and truthful masks.
+
+    With no option the built-in components do everything: no torch, no key, no network, no GPU.
+    """
+    with reported_errors(interrupted=f"interrupted; everything finished is in {out}; run the same command to go on"):
+        given: dict[str, object] = {
+            "images": images,
+            "out": out,
+            "object": object_,
+            "category": category,
+            "per_image": per_image,
+            "candidates": candidates,
+            "seed": seed,
+            "limit": limit,
+            "holdout_good": holdout_good,
+            "llm": llm,
+            "segmenter": segmenter,
+            "inpainter": inpainter,
+            "selector": selector,
+            "workers": workers,
+            "shard": shard,
+        }
+        resolved = resolve_settings(given, settings=settings, config=config, defects=defects)
+        if dry_run:
+            _dry_run(resolved.config, as_json=as_json)
+            return
+        summary = _run(resolved.config)
+        if as_json:
+            print_json(summary.to_json())
+        else:
+            print_summary(summary)
+    raise typer.Exit(summary.exit_code)
+
+
+def _run(config: RunConfig) -> RunSummary:
+    from fmas.cli.progress import reported_progress
+    from fmas.pipeline import synthesize
+
+    with reported_progress() as progress:
+        return synthesize(config, progress=progress)
+
+
+def _dry_run(config: RunConfig, *, as_json: bool) -> None:
+    from fmas.preview import preview_run
+
+    preview = preview_run(config)
+    if as_json:
+        print_json(preview)
+        return
+    for key, value in preview.items():
+        typer.echo(f"{key.replace('_', ' ')}: {value}")
+
+
+def print_summary(summary: RunSummary) -> None:
+    """Print what was made, counted, on stdout."""
+    counts = summary.counts
+    rate = f", {summary.made / summary.seconds:.1f} per second" if summary.made and summary.seconds > 0 else ""
+    typer.echo(f"made {summary.made}, kept {summary.kept}, failed {summary.failed} in {summary.seconds:.1f} s{rate}")
+    typer.echo(f"data set: {summary.dataset} ({counts.pairs} pairs, {counts.held_out} held-out good photographs)")
+    typer.echo(
+        "defects: " + (", ".join(f"{name} {number}" for name, number in sorted(counts.defects.items())) or "none")
+    )
+    if counts.rejects:
+        rejects = ", ".join(f"{reason} {number}" for reason, number in sorted(counts.rejects.items()))
+        typer.echo(f"rejected candidates, painted again: {rejects}")
+    if counts.failed:
+        failures = ", ".join(f"{reason} {number}" for reason, number in sorted(counts.failures.items()))
+        typer.echo(f"failed: {failures}; listed in {summary.out / 'failures.jsonl'}")
+    if summary.ignored_files:
+        typer.echo(f"ignored: {summary.ignored_files} files that are no images")
+    typer.echo(f"next: fmas validate {summary.out} && fmas report {summary.out}")

@@ -1,0 +1,97 @@
+"""The components of a run: created once where they are used, never sent between processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar, cast
+
+from fmas.config import ComponentConfig, RunConfig
+from fmas.plan import StoredPlan
+from fmas.plugins import PluginRegistry, load_plugins
+from fmas.protocols import LLM, Component, Inpainter, Segmenter, Selector
+from fmas.specs import ComponentKind
+from fmas.types import Fingerprint
+
+__all__ = ["ComponentHandle", "RunComponents"]
+
+ComponentT = TypeVar("ComponentT", bound=Component)
+
+
+class ComponentHandle(Generic[ComponentT]):
+    """A component by name and options; created at the first :meth:`get` in each process.
+
+    Args:
+        kind: What kind it is.
+        config: Its name and options.
+        registry: Where to find it in this process; another process loads the installed plugins itself.
+    """
+
+    __slots__ = ("_component", "_config", "_kind", "_registry")
+
+    def __init__(self, kind: ComponentKind, config: ComponentConfig, registry: PluginRegistry | None = None) -> None:
+        self._kind: ComponentKind = kind
+        self._config = config
+        self._registry = registry
+        self._component: ComponentT | None = None
+
+    def get(self) -> ComponentT:
+        """Return the component, creating it at first.
+
+        Raises:
+            FmasError: If no plugin brings it, its options are wrong or something it requires is missing.
+        """
+        if self._component is None:
+            registry = self._registry if self._registry is not None else load_plugins()
+            created = registry.create(self._kind, self._config.name, self._config.options)
+            self._component = cast("ComponentT", created)
+        return self._component
+
+    def fingerprint(self) -> Fingerprint:
+        """Return the component's fingerprint."""
+        return self.get().fingerprint()
+
+    def __reduce__(self) -> tuple[Callable[..., ComponentHandle[ComponentT]], tuple[ComponentKind, ComponentConfig]]:
+        return ComponentHandle, (self._kind, self._config)
+
+
+@dataclass(frozen=True, slots=True)
+class RunComponents:
+    """The four components that ``fmas run`` uses."""
+
+    llm: ComponentHandle[LLM]
+    segmenter: ComponentHandle[Segmenter]
+    inpainter: ComponentHandle[Inpainter]
+    selector: ComponentHandle[Selector]
+    llm_is_live: bool
+
+    @classmethod
+    def from_config(cls, config: RunConfig, registry: PluginRegistry) -> RunComponents:
+        """Find the components that ``config`` names; unknown names and wrong options fail here."""
+        spec = registry.spec("llm", config.llm.name)
+        components = cls(
+            llm=ComponentHandle("llm", config.llm, registry),
+            segmenter=ComponentHandle("segmenter", config.segmenter, registry),
+            inpainter=ComponentHandle("inpainter", config.inpainter, registry),
+            selector=ComponentHandle("selector", config.selector, registry),
+            llm_is_live=spec.live,
+        )
+        components.fingerprints()
+        return components
+
+    def fingerprints(self) -> dict[str, Fingerprint]:
+        """Return kind -> fingerprint."""
+        return {
+            "llm": self.llm.fingerprint(),
+            "segmenter": self.segmenter.fingerprint(),
+            "inpainter": self.inpainter.fingerprint(),
+            "selector": self.selector.fingerprint(),
+        }
+
+    def provenance(self, plan: StoredPlan) -> dict[str, dict[str, str]]:
+        """Return kind -> name, version and digest, as metadata rows hold them; the LLM is the plan's author."""
+        fingerprints = self.fingerprints() | {"llm": plan.llm}
+        return {
+            kind: {"name": print_.name, "version": print_.version, "digest": print_.digest()[:16]}
+            for kind, print_ in sorted(fingerprints.items())
+        }

@@ -1,0 +1,244 @@
+"""What a run is told: one tree of pydantic models, the same for ``fmas run``, YAML files and ``synthesize()``."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
+
+from fmas.slugs import slug
+
+__all__ = [
+    "ComponentConfig",
+    "CropConfig",
+    "RefineConfig",
+    "RegionConfig",
+    "RegionShape",
+    "RunConfig",
+    "SelectConfig",
+    "WriteConfig",
+]
+
+RegionShape: TypeAlias = Literal["rectangle", "ellipse", "stroke", "blob"]
+Anything: TypeAlias = object  # inside RunConfig the word `object` is a field
+Fraction: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
+
+_SECRET_KEY = re.compile(r"(api[-_]?key|token|secret|password)$", re.IGNORECASE)
+_CATEGORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ComponentConfig(BaseModel):
+    """Which component to use, and its own options beside the name; ``llm: openai`` is short for ``{name: openai}``."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
+
+    name: str = "builtin"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_bare_name(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _refuse_secrets(self) -> ComponentConfig:
+        for key, value in self.__pydantic_extra__.items():
+            credentials = isinstance(value, str) and "@" in urlsplit(value).netloc
+            if _SECRET_KEY.search(key) or credentials:
+                # The resolved configuration is written to OUT; a key must never get that far.
+                raise ValueError(f"option {key!r} would put a secret into a file; set it in the environment instead")
+        return self
+
+    @property
+    def options(self) -> dict[str, JsonValue]:
+        """The component's own options."""
+        return dict(self.__pydantic_extra__)
+
+
+def _ordered(value: tuple[float, float], what: str) -> tuple[float, float]:
+    if value[0] > value[1]:
+        raise ValueError(f"expected {what} as LOW, HIGH with LOW <= HIGH, got {value[0]}, {value[1]}; swap them")
+    return value
+
+
+class RegionConfig(_Section):
+    """Where a defect may be painted.
+
+    Attributes:
+        shape: ``rectangle`` is the paper's.
+        area: Smallest and largest area, as a fraction of the foreground's.
+        aspect: Smallest and largest width / height.
+        min_overlap: Least share of the shape that must lie on the foreground.
+        edge_margin: How far kinds such as fray and break may reach over the foreground's border, as a fraction of the
+            shape's shorter side.
+        redraws: How often a shape may be drawn again before the pair fails.
+    """
+
+    shape: RegionShape = "rectangle"
+    area: tuple[float, float] = (0.005, 0.05)
+    aspect: tuple[float, float] = (0.33, 3.0)
+    min_overlap: Fraction = 0.6
+    edge_margin: Fraction = 0.35
+    redraws: int = Field(default=100, ge=0, le=10_000)
+
+    @field_validator("area")
+    @classmethod
+    def _area(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < value[0] <= 1 or not 0 < value[1] <= 1:
+            raise ValueError(f"expected fractions in (0, 1], got {value[0]}, {value[1]}")
+        return _ordered(value, "area")
+
+    @field_validator("aspect")
+    @classmethod
+    def _aspect(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0.01 <= value[0] <= 100 or not 0.01 <= value[1] <= 100:
+            raise ValueError(f"expected ratios in [0.01, 100], got {value[0]}, {value[1]}")
+        return _ordered(value, "aspect")
+
+
+class CropConfig(_Section):
+    """What the inpainter sees around a region.
+
+    Attributes:
+        context: Border added on each side, as a multiple of the region's longer side.
+        min_side: Crops are at least this many pixels wide and high where the image allows it.
+    """
+
+    context: float = Field(default=0.5, ge=0.0, le=10.0, allow_inf_nan=False)
+    min_side: int = Field(default=64, ge=1, le=4096)
+
+
+class RefineConfig(_Section):
+    """When a change counts as a defect.
+
+    Attributes:
+        min_noise_floor: Changes up to this many grey levels never count, however quiet the backend is outside.
+        min_peak: The largest change must reach this many grey levels.
+        min_changed: Share of the mask's pixels that must have changed by at least one grey level.
+        min_area: Components of the mask below this many pixels are dropped.
+        attempts: How often each candidate is painted before it is given up.
+    """
+
+    min_noise_floor: int = Field(default=4, ge=4, le=100)
+    min_peak: int = Field(default=8, ge=8, le=255)
+    min_changed: float = Field(default=0.9, ge=0.9, le=1.0)
+    min_area: int = Field(default=6, ge=1)
+    attempts: int = Field(default=4, ge=1, le=100)
+
+
+class SelectConfig(_Section):
+    """Which candidate is kept.
+
+    Attributes:
+        band: Scores the selector should hit; the candidate nearest to the middle of the band wins.
+    """
+
+    band: tuple[float, float] = (0.1, 0.4)
+
+    @field_validator("band")
+    @classmethod
+    def _band(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if value[0] < 0:
+            raise ValueError(f"expected distances >= 0, got {value[0]}")
+        return _ordered(value, "band")
+
+
+class WriteConfig(_Section):
+    """How files are written.
+
+    Attributes:
+        compress_level: zlib level of the PNG files; 0 is fastest, 9 smallest.
+    """
+
+    compress_level: int = Field(default=4, ge=0, le=9)
+
+
+class RunConfig(_Section):
+    """Everything :func:`fmas.synthesize` needs to know.
+
+    Attributes:
+        images: A folder of photographs of good parts, or one photograph.
+        out: The output folder.
+        object: The product in words, as the LLM is told.
+        category: Folder name of the category; else the slug of ``object``, else of the folder's name.
+        per_image: Pairs per photograph.
+        candidates: Candidates per pair, of which one is kept.
+        seed: The run's seed.
+        limit: Only the first N photographs; not part of the run's identity.
+        workers: Processes; not part of the run's identity.
+        shard: ``(I, N)``: this process does every N-th photograph from the I-th, from 1; not part of the identity.
+        holdout_good: Share of the photographs that go to ``test/good`` instead of being used.
+        max_pixels: Larger photographs are refused before they are decoded.
+    """
+
+    images: Path
+    out: Path
+    object: str | None = Field(default=None, min_length=1, max_length=500, pattern=r"\S")
+    category: str | None = None
+    per_image: int = Field(default=1, ge=1, le=1000)
+    candidates: int = Field(default=4, ge=1, le=100)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    limit: int | None = Field(default=None, ge=1)
+    workers: int = Field(default=1, ge=1, le=256)
+    shard: tuple[int, int] = (1, 1)
+    holdout_good: float = Field(default=0.0, ge=0.0, lt=1.0)
+    max_pixels: int = Field(default=200_000_000, ge=1)
+    llm: ComponentConfig = ComponentConfig()
+    segmenter: ComponentConfig = ComponentConfig()
+    inpainter: ComponentConfig = ComponentConfig()
+    selector: ComponentConfig = ComponentConfig()
+    region: RegionConfig = RegionConfig()
+    crop: CropConfig = CropConfig()
+    refine: RefineConfig = RefineConfig()
+    select: SelectConfig = SelectConfig()
+    write: WriteConfig = WriteConfig()
+
+    @field_validator("shard", mode="before")
+    @classmethod
+    def _parse_shard(cls, value: Anything) -> Anything:
+        """Accept ``I/N`` as the command line writes it."""
+        if isinstance(value, str):
+            match = re.fullmatch(r"(\d+)/(\d+)", value.strip())
+            if match is None:
+                raise ValueError(f"expected I/N, e.g. 1/4, got {value!r}")
+            return (int(match[1]), int(match[2]))
+        return value
+
+    @field_validator("shard")
+    @classmethod
+    def _check_shard(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= value[0] <= value[1]:
+            raise ValueError(f"expected I/N with 1 <= I <= N, got {value[0]}/{value[1]}; shards count from 1")
+        return value
+
+    @field_validator("category")
+    @classmethod
+    def _check_category(cls, value: str | None) -> str | None:
+        if value is not None and not _CATEGORY.fullmatch(value):
+            raise ValueError(
+                f"expected a folder name of letters, digits, '_', '-' and '.', got {value!r}; "
+                f"try {slug(value, fallback='category')!r}"
+            )
+        return value
+
+    @property
+    def category_name(self) -> str:
+        """The category's folder name."""
+        if self.category is not None:
+            return self.category
+        if self.object is not None:
+            return slug(self.object, fallback="category")
+        images = self.images.resolve()
+        return slug(images.stem if images.is_file() else images.name, fallback="category")
+
+    @property
+    def object_name(self) -> str:
+        """What the LLM is told the product is."""
+        return self.object if self.object is not None else self.category_name.replace("_", " ")

@@ -1,0 +1,179 @@
+"""The files that follow from the manifest: ``metadata.jsonl``, the data set card, ``failures.jsonl``, ``run.json``.
+
+They are rewritten at the end of every run, also of an interrupted one. What lies below ``dataset`` depends on the
+finished pairs alone: no time, no host, no absolute path, so that the same pairs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from fmas.errors import OutputError
+from fmas.layout import OutputLayout
+from fmas.manifest import ManifestEntry, ManifestIndex
+from fmas.output import OpenOutput, read_run_file
+from fmas.versions import library_versions
+from fmas.write import row_text
+
+__all__ = ["DatasetCounts", "write_derived_files"]
+
+
+@dataclass(slots=True)
+class DatasetCounts:
+    """What a data set holds.
+
+    Attributes:
+        pairs: Finished pairs.
+        held_out: Good photographs in ``test/good``.
+        failed: Pairs that could not be made.
+        defects: Defect folder -> finished pairs.
+        rejects: Reason -> rejected candidates, of finished and failed pairs.
+        failures: Reason -> failed pairs.
+    """
+
+    pairs: int = 0
+    held_out: int = 0
+    failed: int = 0
+    defects: Counter[str] = field(default_factory=Counter)
+    rejects: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)
+
+    def add(self, entry: ManifestEntry) -> None:
+        """Count one manifest line."""
+        self.rejects.update(str(rejection["reason"]) for rejection in entry.rejections)
+        if entry.failure is not None:
+            self.failed += 1
+            self.failures[entry.failure["reason"]] += 1
+        elif entry.row is not None and entry.row["defect"] == "good":
+            self.held_out += 1
+        elif entry.row is not None:
+            self.pairs += 1
+            self.defects[str(entry.row["defect"])] += 1
+
+    def to_json(self) -> dict[str, object]:
+        """Return the counts as JSON values, sorted."""
+        return {
+            "pairs": self.pairs,
+            "held_out": self.held_out,
+            "failed": self.failed,
+            "defects": dict(sorted(self.defects.items())),
+            "rejects": dict(sorted(self.rejects.items())),
+            "failures": dict(sorted(self.failures.items())),
+        }
+
+
+def write_derived_files(output: OpenOutput) -> DatasetCounts:
+    """Rewrite every derived file from the manifests of all shards.
+
+    Raises:
+        OutputError: If a file cannot be written.
+    """
+    with output.exclusive():
+        # Read inside the lock: the shard that gets it last sees the lines of all that finished before.
+        index = ManifestIndex(output.layout.manifest)
+        counts = DatasetCounts()
+        rows: list[str] = []
+        failures: list[str] = []
+        normal_files: set[str] = set()
+        for entry in index.entries():
+            counts.add(entry)
+            if entry.row is not None:
+                rows.append(row_text(entry.row))
+                normal_files.add(str(entry.row["normal_file_name"]))
+            if entry.failure is not None:
+                failures.append(_failure_line(entry))
+        writer = output.writer
+        writer.write_text(output.layout.failures, _lines(failures))
+        if rows:
+            writer.write_text(output.layout.metadata, _lines(rows))
+            writer.write_text(output.layout.card, _card(output.layout, counts, index.entries()))
+        run = read_run_file(output.layout)
+        if run is None:
+            raise OutputError(f"expected {output.layout.run}, which is gone; run the same command again")
+        run |= {"counts": counts.to_json(), "libraries": library_versions()}
+        writer.write_text(output.layout.run, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+    return counts
+
+
+def _failure_line(entry: ManifestEntry) -> str:
+    failure = dict(entry.failure or {})
+    content = {"stem": entry.stem, "source": entry.source, **failure, "rejections": list(entry.rejections)}
+    return json.dumps(content, ensure_ascii=False)
+
+
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(line + "\n" for line in lines)
+
+
+def _card(layout: OutputLayout, counts: DatasetCounts, entries: Iterable[ManifestEntry]) -> str:
+    """Return the data set card; its front matter tells Hugging Face where the rows are."""
+    first = next(entry.row for entry in entries if entry.row is not None)
+    components = first.get("components") or {}
+    table = "\n".join(f"| `{name}` | {number} |" for name, number in sorted(counts.defects.items()))
+    made_by = "\n".join(
+        f"- {kind}: `{component['name']}` {component['version']}"
+        for kind, component in sorted(components.items() if isinstance(components, dict) else [])
+    )
+    return _CARD.format(
+        category=layout.category,
+        object=" ".join(str(first["object"]).split()).replace('"', "'"),
+        pairs=counts.pairs,
+        held_out=counts.held_out,
+        table=table,
+        made_by=made_by,
+        version=first["fmas_version"],
+    )
+
+
+_CARD = """\
+---
+pretty_name: "Synthetic defects: {category}"
+task_categories:
+- image-segmentation
+tags:
+- anomaly-detection
+- industrial-inspection
+- synthetic
+configs:
+- config_name: default
+  data_files:
+  - split: test
+    path:
+    - metadata.jsonl
+    - test/**
+    - ground_truth/**
+    - train/**
+---
+
+# Synthetic defects: {category}
+
+{pairs} pairs of a photograph of a good part ({object}) and the same photograph with one synthetic defect, each with a
+pixel mask. Held-out good photographs: {held_out}.
+
+**The defects are not real.** They were painted into photographs of good parts by the components below. Use them to
+train or to debug a detector; measure it on real defects.
+
+| defect | pairs |
+|---|---|
+{table}
+
+## Layout
+
+- `train/good/NNNNNN.png`: the photographs, decoded to 8-bit RGB, EXIF rotation applied.
+- `test/<defect>/NNNNNN.png`: the same with a defect. Outside the mask every pixel is that of its `train/good` twin.
+- `ground_truth/<defect>/NNNNNN_mask.png`: 255 where the defect changed the picture, 0 elsewhere.
+- `metadata.jsonl`: one row per image of `test/`, with its twin, mask, prompt, seed and scores; the same row is in the
+  image's iTXt chunk `fmas`.
+
+The mask is computed from the difference between the two pictures, not copied from the region that was painted in. A
+texture that was painted anew counts as changed.
+
+## Made by
+
+fmas {version}
+
+{made_by}
+"""

@@ -1,0 +1,59 @@
+"""Writing files so that a reader sees the old one or the whole new one, whenever the process dies."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+from pathlib import Path
+
+from fmas.errors import OutputError
+
+__all__ = ["AtomicWriter", "unwritable"]
+
+
+class AtomicWriter:
+    """Writes to a temporary file and moves it into place.
+
+    Args:
+        temporary: Folder for the temporary files, on the same file system as every target.
+    """
+
+    __slots__ = ("_counter", "_temporary")
+
+    def __init__(self, temporary: Path) -> None:
+        self._temporary = temporary
+        self._counter = itertools.count()
+
+    def write(self, path: Path, content: bytes) -> None:
+        """Make ``path`` hold ``content``, creating its folder.
+
+        Raises:
+            OutputError: If the disk is full or the folder cannot be written; ``path`` is as it was before.
+        """
+        temporary = self._temporary / f"{os.getpid()}-{next(self._counter)}.part"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._temporary.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def write_text(self, path: Path, content: str) -> None:
+        """Make ``path`` hold ``content`` in UTF-8 with Unix line ends on every system."""
+        self.write(path, content.encode())
+
+
+def unwritable(path: Path, error: OSError) -> OutputError:
+    """Return the error to raise when ``path`` cannot be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return OutputError(
+            f"expected room for {path}, got a full disk ({error.strerror}); free some space and run the same command "
+            "again, finished images are kept"
+        )
+    return OutputError(
+        f"expected to write {path}, got {error.strerror or error}; check permissions or choose another --out"
+    )

@@ -1,0 +1,169 @@
+"""Opening an output folder: is it ours, is it this run's, is nobody else writing this part of it?"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from filelock import FileLock, Timeout
+
+from fmas.config import RunConfig
+from fmas.errors import OutputError
+from fmas.files import AtomicWriter, unwritable
+from fmas.identity import differences, identity_digest
+from fmas.layout import OutputLayout
+
+__all__ = ["OpenOutput", "read_run_file"]
+
+_LOCK_NAME = re.compile(r"shard-(\d+)-of-(\d+)\.lock")
+# What `fmas plan` may have left before the first run, and what a file browser leaves anywhere.
+_HARMLESS = {"plan.json", ".tmp", ".DS_Store", "Thumbs.db", "desktop.ini"}
+_LOCK_SECONDS = 60
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOutput:
+    """An output folder that this process may write its shard into.
+
+    Attributes:
+        layout: Where things lie.
+        temporary: This shard's folder for files on their way.
+    """
+
+    layout: OutputLayout
+    temporary: Path
+
+    @property
+    def writer(self) -> AtomicWriter:
+        """A writer for files of this output."""
+        return AtomicWriter(self.temporary)
+
+    @classmethod
+    @contextmanager
+    def open(cls, layout: OutputLayout, shard: tuple[int, int]) -> Iterator[OpenOutput]:
+        """Create or re-enter the folder and hold the shard's lock.
+
+        The lock is the operating system's: it is gone when the process is, however it died.
+
+        Raises:
+            OutputError: If the folder holds something else, cannot be written, or somebody is writing this part of it.
+        """
+        _refuse_foreign_folder(layout)
+        try:
+            layout.temporary.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise unwritable(layout.out, error) from error
+        name = f"shard-{shard[0]}-of-{shard[1]}"
+        lock = FileLock(layout.temporary / f"{name}.lock")
+        try:
+            with lock.acquire(timeout=0):
+                _refuse_other_splits(layout, shard)
+                temporary = layout.temporary / name
+                shutil.rmtree(temporary, ignore_errors=True)  # leftovers of a killed run of this shard
+                yield cls(layout, temporary)
+                shutil.rmtree(temporary, ignore_errors=True)
+        except Timeout as error:
+            raise OutputError(
+                f"expected to be the only one to write shard {shard[0]}/{shard[1]} of {layout.out}, but another "
+                "fmas run is doing it; wait for it, or choose another --shard or --out"
+            ) from error
+        except OSError as error:
+            raise unwritable(layout.out, error) from error
+
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the lock for the files that all shards share."""
+        try:
+            with FileLock(self.layout.temporary / "derived.lock").acquire(timeout=_LOCK_SECONDS):
+                yield
+        except Timeout as error:
+            raise OutputError(
+                f"expected to write the summary files of {self.layout.out} within {_LOCK_SECONDS} s, but another "
+                "process holds them; run the same command again"
+            ) from error
+
+    def claim(self, config: RunConfig, identity: Mapping[str, object]) -> None:
+        """Mark the folder as this run's, or see that it already is.
+
+        Raises:
+            OutputError: If it is another run's; the message names what differs.
+        """
+        with self.exclusive():
+            existing = read_run_file(self.layout)
+            if existing is not None:
+                _refuse_other_run(self.layout, existing, identity)
+                return
+            content = {"identity": dict(identity), "digest": identity_digest(identity)}
+            self.writer.write_text(self.layout.config, resolved_yaml(config))
+            self.writer.write_text(self.layout.run, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_run_file(layout: OutputLayout) -> dict[str, object] | None:
+    """Return the content of ``run.json``, or ``None`` if there is none.
+
+    Raises:
+        OutputError: If it is not what a run writes.
+    """
+    if not layout.run.exists():
+        return None
+    try:
+        content = json.loads(layout.run.read_bytes())
+        if not isinstance(content["identity"], dict):
+            raise TypeError("identity is no object")
+    except (ValueError, KeyError, TypeError) as error:
+        raise OutputError(f"expected {layout.run} as fmas writes it, got {error!r}; choose another --out") from error
+    return dict(content)
+
+
+def resolved_yaml(config: RunConfig) -> str:
+    """Return the configuration after all layers as YAML; holds no secret because none can get into it."""
+    dumped = config.model_dump(mode="json")
+    return yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True)
+
+
+def _refuse_foreign_folder(layout: OutputLayout) -> None:
+    if layout.out.exists() and not layout.out.is_dir():
+        raise OutputError(f"expected a folder for --out, got the file {layout.out}; choose another --out")
+    if layout.run.exists() or not layout.out.exists():
+        return
+    try:
+        foreign = sorted(entry.name for entry in layout.out.iterdir() if entry.name not in _HARMLESS)
+    except OSError as error:
+        raise unwritable(layout.out, error) from error
+    if foreign:
+        raise OutputError(
+            f"expected an empty folder or one of an earlier run for --out, but {layout.out} holds {foreign[0]!r}"
+            f"{f' and {len(foreign) - 1} more' if len(foreign) > 1 else ''}; choose another --out"
+        )
+
+
+def _refuse_other_splits(layout: OutputLayout, shard: tuple[int, int]) -> None:
+    """Two different ways to split the same run must not write at the same time: they share sources."""
+    for path in layout.temporary.glob("shard-*-of-*.lock"):
+        match = _LOCK_NAME.fullmatch(path.name)
+        if match is None or int(match[2]) == shard[1]:
+            continue
+        try:
+            with FileLock(path).acquire(timeout=0):
+                pass
+        except Timeout as error:
+            raise OutputError(
+                f"expected shard {shard[0]}/{shard[1]} to be alone in {layout.out}, but another fmas run is writing "
+                f"shard {match[1]}/{match[2]}; use the same N for all shards, or wait for it"
+            ) from error
+
+
+def _refuse_other_run(layout: OutputLayout, existing: Mapping[str, object], identity: Mapping[str, object]) -> None:
+    before = existing["identity"]
+    changed = differences(before if isinstance(before, Mapping) else {}, json.loads(json.dumps(identity)))
+    if changed:
+        raise OutputError(
+            f"expected {layout.out} to hold this run, but it holds another one: {'; '.join(changed)}; "
+            "choose another --out, or use the settings of config.resolved.yaml there"
+        )

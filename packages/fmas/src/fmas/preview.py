@@ -1,0 +1,40 @@
+"""What a run would do, without doing it: ``fmas run --dry-run``."""
+
+from __future__ import annotations
+
+from fmas.components import RunComponents
+from fmas.config import RunConfig
+from fmas.layout import OutputLayout
+from fmas.pipeline import finished_stems, wanted_samples, without_finished
+from fmas.plugins import PluginRegistry, load_plugins
+from fmas.sources import scan_sources
+
+__all__ = ["preview_run"]
+
+
+def preview_run(config: RunConfig, *, registry: PluginRegistry | None = None) -> dict[str, object]:
+    """Return what ``synthesize(config)`` would do; reads the images folder, writes nothing, asks nobody.
+
+    Raises:
+        UsageError: If the configuration or the images folder is wrong.
+        OutputError: If the output folder holds a damaged manifest.
+    """
+    components = RunComponents.from_config(config, registry if registry is not None else load_plugins())
+    found = scan_sources(config.images, exclude=config.out)
+    layout = OutputLayout(config.out, config.category_name)
+    wanted = wanted_samples(config, found.sources)
+    done = finished_stems(layout)
+    pending = [sample for sample in (without_finished(sample, done) for sample in wanted) if sample.pairs]
+    pairs = sum(len(sample.pairs) for sample in pending if not sample.held_out)
+    return {
+        "photographs": len(found.sources),
+        "ignored_files": len(found.ignored),
+        "data_set": str(layout.dataset),
+        "llm_calls": 0 if layout.plan.exists() else 1,
+        "photographs_to_do": len(pending),
+        "pairs_to_make": pairs,
+        "candidates_to_paint": pairs * config.candidates,
+        "held_out_good": sum(sample.held_out for sample in pending),
+        "finished_before": sum(len(sample.pairs) for sample in wanted) - sum(len(sample.pairs) for sample in pending),
+        **{kind: fingerprint.name for kind, fingerprint in components.fingerprints().items()},
+    }

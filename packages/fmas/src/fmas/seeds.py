@@ -1,0 +1,44 @@
+"""One random seed per decision, from the run's seed and the identity of the sample alone.
+
+Neither order, workers, shards, kills nor resumes can change a result, because no random state is carried along.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+__all__ = ["SampleSeeds"]
+
+
+class SampleSeeds:
+    """The seeds of one pair: ``sha256(run seed | category | relative path | index per image | what | attempt)``.
+
+    Args:
+        run_seed: ``--seed``.
+        category: The category's folder name.
+        relative: The source's POSIX path relative to the images folder.
+        pair_index: Which of ``--per-image`` pairs, from 0.
+    """
+
+    __slots__ = ("_prefix",)
+
+    def __init__(self, run_seed: int, category: str, relative: str, pair_index: int) -> None:
+        self._prefix = f"{run_seed}|{category}|{relative}|{pair_index}"
+
+    def candidate(self, candidate: int, attempt: int) -> int:
+        """Return the seed of one candidate's attempt, in ``[0, 2**53)`` so that JSON and JavaScript keep it exact."""
+        return self._number(f"{candidate}|{attempt}")
+
+    def generator(self, decision: str) -> np.random.Generator:
+        """Return a fresh generator for a decision that is no candidate, e.g. ``region``."""
+        return np.random.default_rng(self._number(decision))
+
+    def fraction(self, decision: str) -> float:
+        """Return a number in ``[0, 1)`` for a yes-or-no decision."""
+        return self._number(decision) / 2**53
+
+    def _number(self, suffix: str) -> int:
+        digest = hashlib.sha256(f"{self._prefix}|{suffix}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") >> 11

@@ -1,0 +1,56 @@
+"""What a run reports when it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fmas.derive import DatasetCounts
+
+__all__ = ["RunSummary"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """The end of a run.
+
+    Attributes:
+        out: The output folder.
+        dataset: The category's folder in it.
+        counts: What the output folder holds now, of all shards and earlier runs.
+        made: Pairs and held-out photographs that this process finished.
+        kept: What was finished before and is kept.
+        failed: Pairs of this process that could not be made.
+        seconds: How long this process took.
+        ignored_files: Files in the images folder that are no images.
+    """
+
+    out: Path
+    dataset: Path
+    counts: DatasetCounts
+    made: int
+    kept: int
+    failed: int
+    seconds: float
+    ignored_files: int
+
+    @property
+    def exit_code(self) -> int:
+        """0 all done, 3 some images failed, 1 nothing could be made."""
+        if self.failed == 0:
+            return 0
+        return 3 if self.made or self.kept else 1
+
+    def to_json(self) -> dict[str, object]:
+        """Return the summary as JSON values."""
+        return {
+            "out": str(self.out),
+            "dataset": str(self.dataset),
+            "made": self.made,
+            "kept": self.kept,
+            "failed": self.failed,
+            "seconds": round(self.seconds, 3),
+            "per_second": round(self.made / self.seconds, 3) if self.seconds > 0 else None,
+            "ignored_files": self.ignored_files,
+            "counts": self.counts.to_json(),
+        }
