@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fmas.errors import OutputError
@@ -75,21 +75,17 @@ def write_derived_files(output: OpenOutput) -> DatasetCounts:
         # Read inside the lock: the shard that gets it last sees the lines of all that finished before.
         index = ManifestIndex(output.layout.manifest)
         counts = DatasetCounts()
-        rows: list[str] = []
-        failures: list[str] = []
-        normal_files: set[str] = set()
         for entry in index.entries():
             counts.add(entry)
-            if entry.row is not None:
-                rows.append(row_text(entry.row))
-                normal_files.add(str(entry.row["normal_file_name"]))
-            if entry.failure is not None:
-                failures.append(_failure_line(entry))
         writer = output.writer
-        writer.write_text(output.layout.failures, _lines(failures))
-        if rows:
-            writer.write_text(output.layout.metadata, _lines(rows))
-            writer.write_text(output.layout.card, _card(output.layout, counts, index.entries()))
+        with writer.stream(output.layout.failures) as file:
+            file.writelines(_failure_line(entry) for entry in index.entries() if entry.failure is not None)
+        first = _representative_row(index)
+        if first is not None:
+            with writer.stream(output.layout.metadata) as file:
+                rows = (entry.row for entry in index.entries() if entry.row is not None)
+                file.writelines(row_text(row).encode() + b"\n" for row in rows)
+            writer.write_text(output.layout.card, _card(output.layout, counts, first))
         run = read_run_file(output.layout)
         if run is None:
             raise OutputError(f"expected {output.layout.run}, which is gone; run the same command again")
@@ -98,19 +94,24 @@ def write_derived_files(output: OpenOutput) -> DatasetCounts:
     return counts
 
 
-def _failure_line(entry: ManifestEntry) -> str:
+def _representative_row(index: ManifestIndex) -> Mapping[str, object] | None:
+    """Return the first row that names its components, else the first row: a held-out photograph has no components."""
+    held_out = None
+    for entry in index.entries():
+        if entry.row is not None and "components" in entry.row:
+            return entry.row
+        held_out = held_out or entry.row
+    return held_out
+
+
+def _failure_line(entry: ManifestEntry) -> bytes:
     failure = dict(entry.failure or {})
     content = {"stem": entry.stem, "source": entry.source, **failure, "rejections": list(entry.rejections)}
-    return json.dumps(content, ensure_ascii=False)
+    return json.dumps(content, ensure_ascii=False).encode() + b"\n"
 
 
-def _lines(lines: Iterable[str]) -> str:
-    return "".join(line + "\n" for line in lines)
-
-
-def _card(layout: OutputLayout, counts: DatasetCounts, entries: Iterable[ManifestEntry]) -> str:
+def _card(layout: OutputLayout, counts: DatasetCounts, first: Mapping[str, object]) -> str:
     """Return the data set card; its front matter tells Hugging Face where the rows are."""
-    first = next(entry.row for entry in entries if entry.row is not None)
     components = first.get("components") or {}
     table = "\n".join(f"| `{name}` | {number} |" for name, number in sorted(counts.defects.items()))
     made_by = "\n".join(

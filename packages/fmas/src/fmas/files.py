@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from fmas.errors import OutputError
 
@@ -31,11 +34,22 @@ class AtomicWriter:
         Raises:
             OutputError: If the disk is full or the folder cannot be written; ``path`` is as it was before.
         """
+        with self.stream(path) as file:
+            file.write(content)
+
+    @contextmanager
+    def stream(self, path: Path) -> Iterator[BinaryIO]:
+        """Give a file to write to that becomes ``path`` when the block ends well, and vanishes when it does not.
+
+        Raises:
+            OutputError: If the disk is full or the folder cannot be written; ``path`` is as it was before.
+        """
         temporary = self._temporary / f"{os.getpid()}-{next(self._counter)}.part"
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._temporary.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(content)
+            with temporary.open("wb") as file:
+                yield file
             temporary.replace(path)
         except OSError as error:
             raise unwritable(path, error) from error

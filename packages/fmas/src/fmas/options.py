@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import TypeGuard, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -42,19 +42,29 @@ def explain(error: ValidationError, model: type[BaseModel], *, section: str = ""
         where = ".".join([section, *path] if section else path) or "configuration"
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown key {where!r}: {suggest(path[-1], _known_keys(model, path[:-1]))}")
+        elif problem["type"] == "value_error":
+            # Our own validators say what arrived, or keep quiet about it because it is a secret.
+            lines.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}")
         else:
             lines.append(f"{where}: {problem['msg']}, got {_short(problem['input'])}")
     return "; ".join(lines)
 
 
 def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Return the field names of the model that ``path`` leads to."""
+    """Return the field names of the model that ``path`` leads to, through lists of models as well."""
     for name in path:
-        annotation = model.model_fields[name].annotation if name in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        if name not in model.model_fields:  # a position in a list
+            continue
+        annotation = model.model_fields[name].annotation
+        inner = next((part for part in (annotation, *get_args(annotation)) if _is_model(part)), None)
+        if inner is None:
             return []
-        model = annotation
+        model = inner
     return list(model.model_fields)
+
+
+def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _short(value: object) -> str:

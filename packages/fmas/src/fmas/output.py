@@ -55,19 +55,11 @@ class OpenOutput:
             OutputError: If the folder holds something else, cannot be written, or somebody is writing this part of it.
         """
         _refuse_foreign_folder(layout)
-        try:
-            layout.temporary.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise unwritable(layout.out, error) from error
         name = f"shard-{shard[0]}-of-{shard[1]}"
         lock = FileLock(layout.temporary / f"{name}.lock")
         try:
-            with lock.acquire(timeout=0):
-                _refuse_other_splits(layout, shard)
-                temporary = layout.temporary / name
-                shutil.rmtree(temporary, ignore_errors=True)  # leftovers of a killed run of this shard
-                yield cls(layout, temporary)
-                shutil.rmtree(temporary, ignore_errors=True)
+            layout.temporary.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
         except Timeout as error:
             raise OutputError(
                 f"expected to be the only one to write shard {shard[0]}/{shard[1]} of {layout.out}, but another "
@@ -75,18 +67,32 @@ class OpenOutput:
             ) from error
         except OSError as error:
             raise unwritable(layout.out, error) from error
+        temporary = layout.temporary / name
+        try:
+            _refuse_other_splits(layout, shard)
+            shutil.rmtree(temporary, ignore_errors=True)  # leftovers of a killed run of this shard
+            yield cls(layout, temporary)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            lock.release()
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the lock for the files that all shards share."""
+        lock = FileLock(self.layout.temporary / "derived.lock")
         try:
-            with FileLock(self.layout.temporary / "derived.lock").acquire(timeout=_LOCK_SECONDS):
-                yield
+            lock.acquire(timeout=_LOCK_SECONDS)
         except Timeout as error:
             raise OutputError(
                 f"expected to write the summary files of {self.layout.out} within {_LOCK_SECONDS} s, but another "
                 "process holds them; run the same command again"
             ) from error
+        except OSError as error:
+            raise unwritable(self.layout.out, error) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def claim(self, config: RunConfig, identity: Mapping[str, object]) -> None:
         """Mark the folder as this run's, or see that it already is.

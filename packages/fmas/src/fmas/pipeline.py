@@ -138,8 +138,8 @@ def obtain_plan(
             return plan
         if components.llm_is_live and config.shard[1] > 1:
             raise PlanError(
-                f"expected {path} before a sharded run with the live llm {config.llm.name!r}, which answers differently "
-                f"each time; run: fmas plan --object '{config.object_name}' --llm {config.llm.name} --out {config.out}"
+                f"expected {path} before a sharded run with the live llm {config.llm.name!r}, which answers "
+                f"differently each time; run: fmas plan --object '{config.object_name}' --llm {config.llm.name} --out {config.out}"
             )
         request = PlanRequest(config.object_name, _reference(sources, config))
         plan = ask_for_plan(components.llm.get(), request)

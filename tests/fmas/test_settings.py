@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fmas.errors import ConfigError
+from fmas.settings import Layer, environment_layer, file_layer, flattened, override_layer, resolve
+
+BASE = Layer("command line", {"images": "in", "out": "out"})
+
+
+def resolved(*layers):
+    return resolve([*layers, BASE])
+
+
+def test_later_layers_win_and_origins_are_told(tmp_path):
+    (tmp_path / "fmas.yaml").write_text("seed: 1\nper_image: 3\nregion: {shape: blob, redraws: 7}\n", encoding="utf-8")
+    result = resolved(
+        file_layer(None, folder=tmp_path),
+        environment_layer({"FMAS_SEED": "2", "FMAS_REGION__SHAPE": "ellipse", "PATH": "x"}),
+        override_layer(["seed=3"]),
+    )
+    assert (result.config.seed, result.config.per_image) == (3, 3)
+    assert (result.config.region.shape, result.config.region.redraws) == ("ellipse", 7)
+    assert result.origins["seed"] == "command line"
+    assert result.origins["per_image"] == str(tmp_path / "fmas.yaml")
+    assert result.origins["region.shape"] == "environment"
+    assert "candidates" not in result.origins
+
+
+def test_component_options_are_reached_by_dotted_keys():
+    result = resolved(override_layer(["llm=openai", "llm.base_url=http://127.0.0.1:1/v1"]))
+    assert result.config.llm.name == "openai"
+    assert result.config.llm.options == {"base_url": "http://127.0.0.1:1/v1"}
+    again = resolved(override_layer(["llm.base_url=http://127.0.0.1:1/v1", "llm=openai"]))
+    assert again.config.llm == result.config.llm
+
+
+def test_another_component_drops_the_options_of_the_one_it_replaces():
+    result = resolved(Layer("file", {"llm": {"name": "builtin", "defects": "mine.yaml"}}), override_layer(["llm=openai"]))
+    assert result.config.llm.options == {}
+    assert "llm.defects" not in result.origins
+
+
+def test_same_component_keeps_options_of_earlier_layers():
+    layer = Layer("file", {"llm": {"defects": "mine.yaml"}})
+    assert resolved(layer, override_layer(["llm=builtin"])).config.llm.options == {"defects": "mine.yaml"}
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (override_layer(["sead=1"]), r"unknown key 'sead': did you mean 'seed'\?.*from command line"),
+        (override_layer(["region.shap=blob"]), r"unknown key 'region.shap': did you mean 'shape'\?"),
+        (environment_layer({"FMAS_PER_IMAGES": "2"}), r"unknown key 'per_images': did you mean 'per_image'\?.*environment"),
+        (override_layer(["seed=-1"]), "seed: Input should be greater than or equal to 0, got -1"),
+        (override_layer(["region.area=[0.5, 0.1]"]), "LOW <= HIGH"),
+        (override_layer(["region.area=[0, 0.1]"]), r"fractions in \(0, 1\]"),
+        (override_layer(["region.aspect=[0, 1]"]), r"ratios in \[0.01, 100\]"),
+        (override_layer(["select.band=[-1, 1]"]), "distances >= 0"),
+        (override_layer(["shard=3/2"]), "shards count from 1"),
+        (override_layer(["shard=0/2"]), "shards count from 1"),
+        (override_layer(["shard=first"]), "expected I/N"),
+        (override_layer(["category=../x"]), "expected a folder name .*try 'x'"),
+        (override_layer(["refine.min_changed=0.5"]), "greater than or equal to 0.9"),
+        (override_layer(["llm.api_key=sk-1"]), "set it in the environment instead"),
+        (override_layer(["llm.base_url=http://me:pw@host/"]), "set it in the environment instead"),
+    ],
+)
+def test_what_is_not_allowed_is_said_in_one_line(layer, message):
+    with pytest.raises(ConfigError, match=message) as caught:
+        resolved(layer)
+    assert "\n" not in str(caught.value)
+
+
+def test_secret_never_reaches_the_message():
+    with pytest.raises(ConfigError) as caught:
+        resolved(override_layer(["llm.api_key=sk-very-secret"]))
+    assert "sk-very-secret" not in str(caught.value)
+    assert "set it in the environment" in str(caught.value)
+
+
+@pytest.mark.parametrize("item", ["seed", "=3", ""])
+def test_override_needs_key_and_value(item):
+    with pytest.raises(ConfigError, match="expected KEY=VALUE"):
+        override_layer([item])
+
+
+def test_override_values_are_yaml():
+    with pytest.raises(ConfigError, match="expected a YAML value for --set"):
+        override_layer(["seed=[1"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("[1, 2]", "expected a mapping"), ("a: [", "expected YAML"), ("1: 2", "expected a mapping"), (b"\xff\xfe\x00", "YAML")],
+)
+def test_bad_files(tmp_path, content, message):
+    path = tmp_path / "c.yaml"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigError, match=message):
+        file_layer(path, folder=tmp_path)
+
+
+def test_named_file_must_exist_but_the_project_file_need_not(tmp_path):
+    with pytest.raises(ConfigError, match="expected a readable configuration file"):
+        file_layer(tmp_path / "none.yaml", folder=tmp_path)
+    assert file_layer(None, folder=tmp_path) is None
+
+
+def test_huge_and_empty_files(tmp_path):
+    (tmp_path / "big.yaml").write_text("#" * 1_000_001, encoding="utf-8")
+    with pytest.raises(ConfigError, match="expected a configuration below"):
+        file_layer(tmp_path / "big.yaml", folder=tmp_path)
+    (tmp_path / "empty.yaml").write_text("", encoding="utf-8")
+    assert file_layer(tmp_path / "empty.yaml", folder=tmp_path).values == {}
+
+
+def test_resolved_file_is_read_back_as_the_same_configuration(tmp_path):
+    from fmas.output import resolved_yaml
+
+    config = resolved(override_layer(["llm.defects=a.yaml", "shard=2/3", "region.shape=stroke"])).config
+    path = tmp_path / "config.resolved.yaml"
+    path.write_text(resolved_yaml(config), encoding="utf-8")
+    assert resolve([file_layer(path, folder=tmp_path)]).config == config
+
+
+def test_flattened_names_every_leaf():
+    keys = [key for key, _ in flattened(resolved().config)]
+    assert "region.shape" in keys and "llm.name" in keys and "seed" in keys
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize(
+    ("settings", "category"),
+    [
+        ({"category": "My-Tile.v2"}, "My-Tile.v2"),
+        ({"object": "Magnetic Tile"}, "magnetic_tile"),
+        ({"images": Path("some/Folder Name")}, "folder_name"),
+        ({"images": Path("some/好")}, "category"),
+    ],
+)
+def test_category_comes_from_option_object_or_folder(settings, category):
+    config = resolve([BASE, Layer("x", settings)]).config
+    assert config.category_name == category
