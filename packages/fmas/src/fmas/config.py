@@ -31,13 +31,13 @@ _CATEGORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class ComponentConfig(BaseModel):
     """Which component to use, and its own options beside the name; ``llm: openai`` is short for ``{name: openai}``."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(frozen=True, extra="allow", hide_input_in_errors=True)
     __pydantic_extra__: dict[str, JsonValue] = Field(init=False)
 
     name: str = "builtin"
