@@ -140,7 +140,7 @@ class SelectConfig(_Section):
         band: Scores the selector should hit; the candidate nearest to the middle of the band wins.
     """
 
-    band: tuple[float, float] = (0.1, 0.4)
+    band: tuple[float, float] = (0.12, 0.3)
 
     @field_validator("band")
     @classmethod

@@ -7,6 +7,7 @@
     │   ├── ConfigError            an unknown key, a value out of range
     │   └── UnknownComponentError  a name that no plugin registered
     ├── PluginError                a plugin cannot be loaded or breaks its contract
+    │   └── MissingRequirementError  (fmas.plugins) what a component requires is not installed; names the command
     ├── ComponentError             a component returned what its contract forbids
     ├── ImageError                 a file that cannot be used as an image
     ├── PlanError                  no usable prompt plan

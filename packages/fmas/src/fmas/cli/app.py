@@ -35,8 +35,8 @@ def build_app(registry: PluginRegistry) -> typer.Typer:
 
     for command in (run, validate, report, plan, demo, config, plugins, doctor):
         command.register(app)
-    for failure in registry.register_commands(app):
-        typer.echo(f"warning: {failure}", err=True)
+    for row in plugins.failure_rows(registry.register_commands(app)):
+        typer.echo(f"warning: plugin {row['entry_point']}: {row['error']}", err=True)
     return app
 
 

@@ -27,23 +27,23 @@ ObjectOption: TypeAlias = Annotated[
     str | None, typer.Option("--object", metavar="TEXT", help="What the product is, in words, e.g. 'magnetic tile'.")
 ]
 LLMOption: TypeAlias = Annotated[
-    str | None, typer.Option("--llm", metavar="NAME", help="Who writes what can go wrong.  [default: builtin]")
+    str | None, typer.Option("--llm", metavar="NAME", help="Who writes what can go wrong. (default: builtin)")
 ]
 SegmenterOption: TypeAlias = Annotated[
-    str | None, typer.Option("--segmenter", metavar="NAME", help="Who finds the product.  [default: builtin]")
+    str | None, typer.Option("--segmenter", metavar="NAME", help="Who finds the product. (default: builtin)")
 ]
 InpainterOption: TypeAlias = Annotated[
-    str | None, typer.Option("--inpainter", metavar="NAME", help="Who paints the defects.  [default: builtin]")
+    str | None, typer.Option("--inpainter", metavar="NAME", help="Who paints the defects. (default: builtin)")
 ]
 SelectorOption: TypeAlias = Annotated[
-    str | None, typer.Option("--selector", metavar="NAME", help="Who measures their intensity.  [default: builtin]")
+    str | None, typer.Option("--selector", metavar="NAME", help="Who measures their intensity. (default: builtin)")
 ]
 DefectsOption: TypeAlias = Annotated[
     Path | None,
     typer.Option("--defects", metavar="FILE", help="Your own list of defects for the builtin llm (YAML or JSON)."),
 ]
 ConfigOption: TypeAlias = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="YAML settings.  [default: ./fmas.yaml if it exists]")
+    Path | None, typer.Option("--config", metavar="FILE", help="YAML settings. (default: ./fmas.yaml if it exists)")
 ]
 SetOption: TypeAlias = Annotated[
     list[str] | None,

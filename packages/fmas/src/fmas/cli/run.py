@@ -42,23 +42,23 @@ def run(
     ],
     object_: ObjectOption = None,
     category: Annotated[
-        str | None, typer.Option("--category", metavar="NAME", help="Folder name.  [default: from --object or IMAGES]")
+        str | None, typer.Option("--category", metavar="NAME", help="Folder name. (default: from --object or IMAGES)")
     ] = None,
     per_image: Annotated[
-        int | None, typer.Option("--per-image", metavar="N", help="Pairs per photograph.  [default: 1]")
+        int | None, typer.Option("--per-image", metavar="N", help="Pairs per photograph. (default: 1)")
     ] = None,
     candidates: Annotated[
-        int | None, typer.Option("--candidates", metavar="N", help="Candidates per pair.  [default: 4]")
+        int | None, typer.Option("--candidates", metavar="N", help="Candidates per pair. (default: 4)")
     ] = None,
     seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Same seed, same bytes.  [default: 0]")
+        int | None, typer.Option("--seed", metavar="N", help="Same seed, same bytes. (default: 0)")
     ] = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", metavar="N", help="Only the first N photographs.  [default: all]")
+        int | None, typer.Option("--limit", metavar="N", help="Only the first N photographs. (default: all)")
     ] = None,
     holdout_good: Annotated[
         float | None,
-        typer.Option("--holdout-good", metavar="FRACTION", help="Share kept as good test images.  [default: 0]"),
+        typer.Option("--holdout-good", metavar="FRACTION", help="Share kept as good test images. (default: 0)"),
     ] = None,
     llm: LLMOption = None,
     segmenter: SegmenterOption = None,
@@ -67,7 +67,7 @@ def run(
     defects: DefectsOption = None,
     config: ConfigOption = None,
     settings: SetOption = None,
-    workers: Annotated[int | None, typer.Option("--workers", metavar="N", help="Processes.  [default: 1]")] = None,
+    workers: Annotated[int | None, typer.Option("--workers", metavar="N", help="Processes. (default: 1)")] = None,
     shard: Annotated[
         str | None, typer.Option("--shard", metavar="I/N", help="Do every N-th photograph from the I-th (1/N … N/N).")
     ] = None,
@@ -102,6 +102,7 @@ def run(
         if dry_run:
             _dry_run(resolved.config, as_json=as_json)
             return
+        _warn_about_path(resolved.config.out)
         summary = _run(resolved.config)
         if as_json:
             print_json(summary.to_json())
@@ -116,6 +117,15 @@ def _run(config: RunConfig) -> RunSummary:
 
     with reported_progress() as progress:
         return synthesize(config, progress=progress)
+
+
+def _warn_about_path(out: Path) -> None:
+    if not str(out.resolve()).isascii():
+        typer.echo(
+            f"warning: {out.resolve()} has characters beyond ASCII; some loaders of the output (anomalib 2.7 among them) "
+            "cannot open such paths",
+            err=True,
+        )
 
 
 def _dry_run(config: RunConfig, *, as_json: bool) -> None:

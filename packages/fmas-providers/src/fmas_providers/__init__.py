@@ -1,0 +1,5 @@
+"""Where ``fmas`` meets other people's models and SDKs; nothing is registered yet."""
+
+__all__ = ["__version__"]
+
+__version__ = "0.1.0.dev0"

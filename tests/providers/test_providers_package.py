@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from importlib.metadata import distribution, version
+from types import ModuleType
+
+import fmas_providers
+
+
+def test_all_is_sorted_and_complete() -> None:
+    # Submodules become attributes once imported; they are reached by full path and are not part of the surface.
+    public = {
+        name
+        for name, value in vars(fmas_providers).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType)
+    }
+    assert sorted(public | {"__version__"}) == fmas_providers.__all__
+
+
+def test_version_is_the_installed_one() -> None:
+    assert fmas_providers.__version__ == version("fmas-providers")
+
+
+def test_nothing_is_registered_yet() -> None:
+    assert list(distribution("fmas-providers").entry_points) == []
