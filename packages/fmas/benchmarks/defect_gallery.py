@@ -1,0 +1,112 @@
+"""Render every kind of built-in defect on real photographs, one contact sheet per kind, to be looked at at full size.
+
+    python packages/fmas/benchmarks/defect_gallery.py OUT [--photographs DIR] [--severities 0.1 0.5 1.0] [--kinds crack]
+
+A row is a photograph, a column a severity (the same seed); the last column is the footprint at the highest severity:
+what changed by 8 grey levels, and by 5 where it touches that. The photographs are scikit-image's and, with
+``--photographs``, up to four of a folder. The region's outline is not drawn: judge what you see.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+from fmas.builtin.inpainter import BuiltinInpainter
+from fmas.types import BoolMask, Defect, DefectKind, InpaintJob, RGBImage
+from PIL import Image
+from skimage.filters import apply_hysteresis_threshold
+
+SIDE = 256
+SAMPLES = ("brick", "grass", "gravel", "coins", "astronaut", "coffee")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the sheets and print where they are."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--photographs", type=Path, help="a folder of further photographs")
+    parser.add_argument("--severities", type=float, nargs="+", default=[0.1, 0.5, 1.0])
+    parser.add_argument("--kinds", nargs="+", choices=[kind.value for kind in DefectKind], default=list(DefectKind))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--zoom", type=int, default=1)
+    options = parser.parse_args(arguments)
+
+    options.out.mkdir(parents=True, exist_ok=True)
+    surfaces = list(photographs(options.photographs))
+    for name in options.kinds:
+        kind = DefectKind(name)
+        started = time.perf_counter()
+        rows = [row(image, foreground, kind, options.severities, options.seed) for image, foreground in surfaces]
+        spent = (time.perf_counter() - started) / (len(surfaces) * len(options.severities))
+        path = options.out / f"{kind.value}.png"
+        sheet = np.concatenate(rows)
+        Image.fromarray(np.kron(sheet, np.ones((options.zoom, options.zoom, 1), np.uint8))).save(path)
+        sys.stdout.write(f"{path}  {1000 * spent:.1f} ms per rendering\n")
+    return 0
+
+
+def photographs(folder: Path | None) -> Iterator[tuple[RGBImage, BoolMask]]:
+    """Yield crops of ``SIDE`` pixels and what is product in them (everything, but for two that show a border)."""
+    for path in sorted(folder.iterdir())[:: max(1, len(list(folder.iterdir())) // 4)][:4] if folder else ():
+        with Image.open(path) as opened:
+            image = np.asarray(opened.convert("RGB"))
+        yield cut(image, image.shape[0] // 2, image.shape[1] // 2)
+    for name in SAMPLES:
+        image = np.atleast_3d(getattr(skimage.data, name)())
+        yield cut(np.broadcast_to(image, (*image.shape[:2], 3)).astype(np.uint8), *np.array(image.shape[:2]) // 2)
+
+
+def cut(image: RGBImage, row: int, column: int) -> tuple[RGBImage, BoolMask]:
+    """Cut ``SIDE`` pixels round a place (padded with black where there are fewer) and find the product."""
+    top, left = max(0, row - SIDE // 2), max(0, column - SIDE // 2)
+    crop = image[top : top + SIDE, left : left + SIDE]
+    padding = [(SIDE - crop.shape[0], 0), (0, SIDE - crop.shape[1]), (0, 0)]
+    framed = np.pad(crop, padding)
+    known = np.pad(np.ones(crop.shape[:2], bool), padding[:2])
+    return framed, known
+
+
+def region(foreground: BoolMask, kind: DefectKind, seed: int) -> BoolMask:
+    """Return a rectangle on the product; for kinds that reach over its border, one across it where there is one."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.flatnonzero(foreground.any(axis=1)), np.flatnonzero(foreground.any(axis=0))
+    height, width = (int(rng.uniform(0.3, 0.6) * indices.size) for indices in (rows, columns))
+    top = rows[0] + int(rng.integers(rows.size - height))
+    left = columns[0] + int(rng.integers(columns.size - width))
+    mask = np.zeros(foreground.shape, bool)
+    if kind.reaches_edge and not foreground.all():
+        # Across the border: upper where there is background above, else right.
+        if rows[0] > 0:
+            top = rows[0] - height // 3
+        else:
+            left = columns[-1] + 1 - 2 * width // 3
+        mask[max(0, top) : top + height, max(0, left) : left + width] = True
+        return mask
+    mask[top : top + height, left : left + width] = True
+    return mask & foreground
+
+
+def row(image: RGBImage, foreground: BoolMask, kind: DefectKind, severities: Sequence[float], seed: int) -> RGBImage:
+    """Return the photograph, the renderings and the footprint side by side."""
+    seed = zlib.crc32(image.tobytes()) + seed
+    where = region(foreground, kind, seed)
+    cells, painted = [image], image
+    for severity in severities:
+        defect = Defect(name=kind.value, prompt=kind.value, kind=kind, severity=severity)
+        (painted,) = BuiltinInpainter().inpaint([InpaintJob(image, where, foreground, defect, seed)])
+        cells.append(painted)
+    change = np.abs(painted.astype(int) - image).max(axis=2)
+    mask = apply_hysteresis_threshold(change, 5, 8)  # type: ignore[no-untyped-call]
+    cells.append(np.where(mask, 255, np.where(where, 60, 0)).astype(np.uint8)[..., None].repeat(3, axis=2))
+    return np.concatenate(cells, axis=1)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""One module per physical kind of defect, each with one function ``render``; the registry knows them all."""

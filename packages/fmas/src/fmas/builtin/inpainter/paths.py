@@ -1,0 +1,78 @@
+"""Courses through a region: where a scratch, a crack or a fibre may run without leaving it."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.graph import route_through_array
+
+from fmas.builtin.inpainter.strokes import Points, bent, resample, smoothed
+from fmas.builtin.inpainter.surface import Surface
+
+__all__ = ["backbone", "random_place"]
+
+
+def random_place(surface: Surface, rng: np.random.Generator, *, deep: float) -> Points:
+    """Pick a pixel of the region that is at least ``deep`` (0..1) times as far from its border as can be.
+
+    Returns:
+        ``(2,)`` float64, x and y.
+    """
+    inside = np.flatnonzero(surface.room >= max(deep * surface.reach, 1e-3))
+    row, column = divmod(int(inside[rng.integers(inside.size)]), surface.shape[1])
+    return np.array([column, row], dtype=np.float64)
+
+
+def backbone(surface: Surface, rng: np.random.Generator, *, bow: float = 0.12, tries: int = 20) -> Points:
+    """Find a long course from one part of the region to another: a gentle arc, or around corners where it must.
+
+    Args:
+        surface: Holds the region.
+        rng: Where the randomness comes from.
+        bow: The largest bulge of the arc, as a share of its length.
+        tries: How many arcs are compared.
+
+    Returns:
+        ``(N, 2)`` points inside the region (for one without any bend, the whole course; at worst, nearly all of it).
+    """
+    best, best_score = None, 0.0
+    for _ in range(tries):
+        start, end = random_place(surface, rng, deep=0.2), random_place(surface, rng, deep=0.2)
+        course = bent(start, end, rng.uniform(-bow, bow))
+        inside = _inside(surface, course)
+        # The factor keeps courses different from seed to seed: the longest alone is always the same diagonal.
+        score = np.hypot(*(end - start)) * rng.uniform(0.65, 1) if inside.all() else 0.0
+        if score > best_score:
+            best, best_score = course, score
+    diameter = 2 * max(surface.frame.long, surface.frame.short)
+    if best is not None and best_score > 0.2 * diameter:
+        return best
+    return _around_corners(surface, rng)
+
+
+def _inside(surface: Surface, course: Points) -> NDArray[np.bool_]:
+    height, width = surface.shape
+    x = np.clip(np.round(course[:, 0]).astype(int), 0, width - 1)
+    y = np.clip(np.round(course[:, 1]).astype(int), 0, height - 1)
+    return np.asarray(surface.region[y, x])
+
+
+def _around_corners(surface: Surface, rng: np.random.Generator) -> Points:
+    """Return the easiest way between two far places of a region no straight line gets through."""
+    step = max(1, max(surface.shape) // 64)
+    room = surface.room[::step, ::step]
+    if not (room > 0).any():
+        step, room = 1, surface.room
+    inside = np.flatnonzero(room > 0)
+    along = (inside % room.shape[1] * surface.frame.ux + inside // room.shape[1] * surface.frame.uy).round(6)
+    order = inside[np.argsort(along, kind="stable")]
+    margin = max(1, order.size // 8)
+    start, end = order[rng.integers(margin)], order[-1 - rng.integers(margin)]
+    # Dear near the border and, at random, anywhere: so that the way is neither cut nor always the same.
+    cost = np.where(room > 0, rng.uniform(0.5, 1.5, room.shape) + 2 * surface.reach / (room + 0.5), 1e4)
+    ends = divmod(int(start), room.shape[1]), divmod(int(end), room.shape[1])
+    route, _ = route_through_array(cost, *ends)  # type: ignore[no-untyped-call]
+    points = np.array(route, dtype=np.float64)[:, ::-1] * step
+    if len(points) < 2:
+        return np.asarray(np.repeat(points, 2, axis=0) + np.array([[-0.5, -0.5], [0.5, 0.5]]), dtype=np.float64)
+    return smoothed(resample(points, max(2.0, 3.0 * step)), 2)
