@@ -61,10 +61,10 @@ def test_changes_outside_the_mask_are_undone(run):
     ids=["black", "unchanged"],
 )
 def test_useless_outputs_are_counted_and_the_pair_fails(run, paint, reason):
-    config, summary, lines = run(paint, refine={"attempts": 3})
+    config, summary, lines = run(paint, refine={"attempts": 3}, region={"placements": 2})
     assert summary.exit_code == 1
     assert (summary.made, summary.failed) == (0, 6)
-    assert summary.counts.rejects == {reason: 6 * 2 * 3}
+    assert summary.counts.rejects == {reason: 6 * 2 * 3 * 2}
     assert summary.counts.failures == {"rejected": 6}
     assert all(line["status"] == "failed" and line["files"] == {} for line in lines)
     assert not list(config.out.glob("dataset/**/*.png"))
@@ -88,7 +88,24 @@ def test_rejected_candidates_are_painted_again_with_the_next_seed(run, fakes):
     for line in lines:
         painted = {(c["candidate"], c["attempt"]) for c in line["row"]["candidates"]}
         again = {(r["candidate"], r["attempt"] + 1) for r in line["rejections"]}
-        assert again <= painted | {(r["candidate"], r["attempt"]) for r in line["rejections"]} | {(c, 4) for c in range(4)}
+        assert again <= painted | {(r["candidate"], r["attempt"]) for r in line["rejections"]} | {
+            (c, 4) for c in range(4)
+        }
+
+
+def test_next_placement_is_tried_when_nothing_is_accepted_in_the_first(run):
+    regions = {}
+
+    def only_in_the_second(job):
+        region = job.region.tobytes()
+        regions.setdefault(job.defect.name, []).append(region)
+        return spot(job) if len(set(regions[job.defect.name])) > 1 else job.image.copy()
+
+    _, summary, lines = run(only_in_the_second, refine={"attempts": 2}, limit=1, crop={"min_side": 200})
+    assert summary.failed == 0
+    row = lines[0]["row"]
+    assert [candidate["attempt"] for candidate in row["candidates"]] == [2, 2]
+    assert [(item["candidate"], item["attempt"]) for item in row["rejections"]] == [(0, 0), (1, 0), (0, 1), (1, 1)]
 
 
 def test_wrong_size_is_a_listed_failure(run):

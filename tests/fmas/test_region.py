@@ -37,7 +37,7 @@ def test_region_lies_on_the_foreground(foreground, shape, seed, over_border):
     mask = full(region, foreground.shape)
     assert region.shape == shape
     assert region.mask.shape == (region.box.height, region.box.width)
-    assert np.count_nonzero(mask & foreground) >= min(16, np.count_nonzero(foreground))
+    assert np.count_nonzero(mask & foreground) >= min(config.min_pixels, np.count_nonzero(foreground))
     if not over_border:
         assert not (mask & ~foreground).any()
 
@@ -58,7 +58,7 @@ def test_overlap_is_kept(shape):
 
 def test_rectangle_areas_span_the_configured_range():
     foreground = np.ones((200, 200), dtype=bool)
-    config = RegionConfig(area=(0.01, 0.04), aspect=(0.5, 2.0))
+    config = RegionConfig(area=(0.01, 0.04), aspect=(0.5, 2.0), min_pixels=1)
     areas = []
     for seed in range(200):
         region = draw_region(foreground, config=config, over_border=False, generator=np.random.default_rng(seed))

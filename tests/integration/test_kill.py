@@ -15,8 +15,8 @@ from PIL import Image
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-PHOTOGRAPHS = 36
-PAIRS = PHOTOGRAPHS * 3
+PHOTOGRAPHS = 120
+PAIRS = PHOTOGRAPHS * 2
 KILLS = 20
 
 
@@ -25,7 +25,7 @@ def photographs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photographs")
     generator = np.random.default_rng(3)
     for number in range(PHOTOGRAPHS):
-        image = np.clip(generator.normal(120, 9, (96, 112, 1)).repeat(3, axis=2), 0, 255).astype(np.uint8)
+        image = np.clip(generator.normal(120, 9, (64, 72, 1)).repeat(3, axis=2), 0, 255).astype(np.uint8)
         Image.fromarray(image).save(folder / f"{number:03d}.png")
     return folder
 
@@ -33,7 +33,7 @@ def photographs(tmp_path_factory):
 def command(photographs: Path, out: Path, *options: str) -> list[str]:
     return [
         sys.executable, "-m", "fmas", "run", str(photographs), "--object", "tile", "--out", str(out),
-        "--per-image", "3", "--candidates", "2", *options,
+        "--per-image", "2", "--candidates", "2", *options,
     ]  # fmt: skip
 
 
@@ -63,12 +63,12 @@ def kill_at_a_random_moment(arguments: list[str], out: Path, generator: np.rando
     before = finished_lines(out)
     process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wanted = before + int(generator.integers(0, 4))
+        wanted = before + int(generator.integers(-1, 4))
         deadline = time.monotonic() + 60
         while finished_lines(out) < wanted and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.002)
-        # Right after a line, within the next pair, or (when no line was waited for) during the start.
-        time.sleep(float(generator.uniform(0.0, 1.2 if wanted == before else 0.06)))
+        # During the start when no new line was waited for, else right after a line or within the next pairs.
+        time.sleep(float(generator.uniform(0.0, 0.8 if wanted <= before else 0.05)))
         process.send_signal(signal.SIGKILL)
     finally:
         process.wait(timeout=60)

@@ -75,18 +75,22 @@ class RegionConfig(_Section):
         shape: ``rectangle`` is the paper's.
         area: Smallest and largest area, as a fraction of the foreground's.
         aspect: Smallest and largest width / height.
+        min_pixels: Least area in pixels: a defect in a smaller region could not be seen.
         min_overlap: Least share of the shape that must lie on the foreground.
         edge_margin: How far kinds such as fray and break may reach over the foreground's border, as a fraction of the
             shape's shorter side.
         redraws: How often a shape may be drawn again before the pair fails.
+        placements: How many regions are tried, one after the other, until a candidate is accepted in one.
     """
 
     shape: RegionShape = "rectangle"
     area: tuple[float, float] = (0.005, 0.05)
     aspect: tuple[float, float] = (0.33, 3.0)
+    min_pixels: int = Field(default=64, ge=1)
     min_overlap: Fraction = 0.6
     edge_margin: Fraction = 0.35
     redraws: int = Field(default=100, ge=0, le=10_000)
+    placements: int = Field(default=3, ge=1, le=100)
 
     @field_validator("area")
     @classmethod

@@ -129,6 +129,9 @@ def _card(layout: OutputLayout, counts: DatasetCounts, first: Mapping[str, objec
     )
 
 
+# The columns are named because Hugging Face infers them from the first 10 MB of metadata.jsonl alone: a list that is
+# always empty there, such as `rejections`, would break on the first value after. They must be all keys of a row,
+# without YAML anchors: the loader consumes what it reads. `image` comes first: the first image column gets `file_name`.
 _CARD = """\
 ---
 pretty_name: "Synthetic defects: {category}"
@@ -147,6 +150,64 @@ configs:
     - test/**
     - ground_truth/**
     - train/**
+  features:
+  - {{name: image, dtype: image}}
+  - {{name: mask, dtype: image}}
+  - {{name: normal, dtype: image}}
+  - {{name: category, dtype: string}}
+  - {{name: object, dtype: string}}
+  - {{name: defect, dtype: string}}
+  - {{name: defect_name, dtype: string}}
+  - {{name: kind, dtype: string}}
+  - {{name: severity, dtype: float64}}
+  - {{name: prompt, dtype: string}}
+  - {{name: negative_prompt, dtype: string}}
+  - {{name: width, dtype: int64}}
+  - {{name: height, dtype: int64}}
+  - {{name: mask_area, dtype: int64}}
+  - {{name: stem, dtype: int64}}
+  - {{name: pair, dtype: int64}}
+  - {{name: seed, dtype: int64}}
+  - {{name: candidate, dtype: int64}}
+  - {{name: attempt, dtype: int64}}
+  - {{name: score, dtype: float64}}
+  - {{name: band, list: float64}}
+  - name: candidates
+    list:
+    - {{name: candidate, dtype: int64}}
+    - {{name: attempt, dtype: int64}}
+    - {{name: seed, dtype: int64}}
+    - {{name: score, dtype: float64}}
+  - name: rejections
+    list:
+    - {{name: candidate, dtype: int64}}
+    - {{name: attempt, dtype: int64}}
+    - {{name: seed, dtype: int64}}
+    - {{name: reason, dtype: string}}
+  - {{name: noise_floor, dtype: int64}}
+  - {{name: high_threshold, dtype: int64}}
+  - {{name: region_shape, dtype: string}}
+  - {{name: region_box, list: int64}}
+  - {{name: region_area, dtype: int64}}
+  - {{name: foreground_kind, dtype: string}}
+  - {{name: foreground_confidence, dtype: float64}}
+  - {{name: foreground_area, dtype: int64}}
+  - name: components
+    struct:
+    - name: llm
+      struct: [{{name: name, dtype: string}}, {{name: version, dtype: string}}, {{name: digest, dtype: string}}]
+    - name: segmenter
+      struct: [{{name: name, dtype: string}}, {{name: version, dtype: string}}, {{name: digest, dtype: string}}]
+    - name: inpainter
+      struct: [{{name: name, dtype: string}}, {{name: version, dtype: string}}, {{name: digest, dtype: string}}]
+    - name: selector
+      struct: [{{name: name, dtype: string}}, {{name: version, dtype: string}}, {{name: digest, dtype: string}}]
+  - {{name: source, dtype: string}}
+  - {{name: source_sha256, dtype: string}}
+  - {{name: image_sha256, dtype: string}}
+  - {{name: mask_sha256, dtype: string}}
+  - {{name: normal_sha256, dtype: string}}
+  - {{name: fmas_version, dtype: string}}
 ---
 
 # Synthetic defects: {category}

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from fmas.components import ComponentHandle
 from fmas.config import CropConfig, RefineConfig
@@ -11,7 +11,7 @@ from fmas.crop import Crop, cut_crop
 from fmas.errors import ComponentError
 from fmas.protocols import Inpainter
 from fmas.refine import Refined, refine
-from fmas.samples import Candidate, Failure, Pair, Rejection, RejectReason, Sample
+from fmas.samples import Candidate, Failure, Pair, Region, Rejection, RejectReason, Sample
 from fmas.seeds import SampleSeeds
 from fmas.stages import Resources
 from fmas.types import Defect, Fingerprint
@@ -29,6 +29,30 @@ class _Wanted:
     crop: Crop
     defect: Defect
     seeds: SampleSeeds
+
+
+@dataclass(slots=True)
+class _Progress:
+    """What has been painted of one pair so far."""
+
+    accepted: list[Candidate] = field(default_factory=list)
+    rejected: list[Rejection] = field(default_factory=list)
+    region: Region | None = None
+
+    def finish(self, pair: Pair) -> Pair:
+        """Return the pair with its candidates, or failed when there are none."""
+        accepted = tuple(sorted(self.accepted, key=lambda candidate: candidate.index))
+        failure = pair.failure
+        if self.rejected and not accepted:
+            reasons = ", ".join(sorted({rejection.reason.value for rejection in self.rejected}))
+            failure = Failure(
+                InpaintStage.name,
+                "rejected",
+                f"expected an accepted candidate, got {len(self.rejected)} rejected ones ({reasons}); "
+                "raise refine.attempts or choose another --inpainter or defect",
+            )
+        rejections = tuple(self.rejected)
+        return replace(pair, region=self.region, candidates=accepted, rejections=rejections, failure=failure)
 
 
 class InpaintStage:
@@ -83,62 +107,73 @@ class InpaintStage:
         )
 
     def process(self, batch: Sequence[Sample]) -> list[Sample]:
-        """Paint until every candidate is accepted or out of attempts; all of a batch's candidates go together."""
-        accepted: dict[tuple[int, int], list[Candidate]] = {}
-        rejected: dict[tuple[int, int], list[Rejection]] = {}
-        wanted = self._wanted(batch)
-        for attempt in range(self._refine.attempts):
-            if not wanted:
-                break
-            still_wanted: list[_Wanted] = []
-            for item, seed, outcome in self._paint(wanted, attempt):
-                key = (item.sample, item.pair)
-                if isinstance(outcome, Refined):
-                    candidate = Candidate(
-                        index=item.candidate,
-                        attempt=attempt,
-                        seed=seed,
-                        box=item.crop.box,
-                        image=outcome.image,
-                        mask=outcome.mask,
-                        noise_floor=outcome.noise_floor,
-                        high=outcome.high,
-                    )
-                    accepted.setdefault(key, []).append(candidate)
-                else:
-                    rejection = Rejection(item.candidate, attempt, seed, outcome)
-                    rejected.setdefault(key, []).append(rejection)
-                    still_wanted.append(item)
-            wanted = still_wanted
+        """Paint until every candidate is accepted or out of attempts; all of a batch's candidates go together.
+
+        A pair of which no candidate was accepted is painted in its next placement, with the next attempts' seeds.
+        """
+        progress = {(number, pair.index): _Progress() for number, sample in enumerate(batch) for pair in sample.active}
+        for placement in range(max((len(pair.placements) for sample in batch for pair in sample.active), default=0)):
+            wanted = self._wanted(batch, placement, progress)
+            for attempt in range(self._refine.attempts):
+                if not wanted:
+                    break
+                wanted = self._attempt(wanted, placement * self._refine.attempts + attempt, progress)
         return [
             replace(
                 sample,
                 pairs=tuple(
-                    _with_candidates(
-                        pair, accepted.get((number, pair.index), []), rejected.get((number, pair.index), [])
-                    )
+                    progress[number, pair.index].finish(pair) if (number, pair.index) in progress else pair
                     for pair in sample.pairs
                 ),
             )
             for number, sample in enumerate(batch)
         ]
 
-    def _wanted(self, batch: Sequence[Sample]) -> list[_Wanted]:
+    def _wanted(
+        self, batch: Sequence[Sample], placement: int, progress: Mapping[tuple[int, int], _Progress]
+    ) -> list[_Wanted]:
+        """Return every candidate of the pairs that have nothing accepted yet and a placement left."""
         wanted = []
         inpainter = self._inpainter.get()
         for number, sample in enumerate(batch):
             if sample.image is None or sample.foreground is None:  # held out
                 continue
             for pair in sample.active:
-                if pair.region is None or pair.defect is None:
+                outcome = progress[number, pair.index]
+                if outcome.accepted or placement >= len(pair.placements) or pair.defect is None:
                     continue
-                crop = cut_crop(sample.image, sample.foreground.mask, pair.region, self._crop, inpainter)
+                outcome.region = pair.placements[placement]
+                crop = cut_crop(sample.image, sample.foreground.mask, outcome.region, self._crop, inpainter)
                 seeds = SampleSeeds(self._run_seed, self._category, sample.source.relative, pair.index)
                 wanted += [
                     _Wanted(number, pair.index, candidate, crop, pair.defect, seeds)
                     for candidate in range(self._candidates)
                 ]
         return wanted
+
+    def _attempt(
+        self, wanted: Sequence[_Wanted], attempt: int, progress: Mapping[tuple[int, int], _Progress]
+    ) -> list[_Wanted]:
+        """Paint each wanted candidate once, note the outcome, and return those that are still wanted."""
+        still_wanted = []
+        for item, seed, outcome in self._paint(wanted, attempt):
+            pair_progress = progress[item.sample, item.pair]
+            if isinstance(outcome, Refined):
+                candidate = Candidate(
+                    index=item.candidate,
+                    attempt=attempt,
+                    seed=seed,
+                    box=item.crop.box,
+                    image=outcome.image,
+                    mask=outcome.mask,
+                    noise_floor=outcome.noise_floor,
+                    high=outcome.high,
+                )
+                pair_progress.accepted.append(candidate)
+            else:
+                pair_progress.rejected.append(Rejection(item.candidate, attempt, seed, outcome))
+                still_wanted.append(item)
+        return still_wanted
 
     def _paint(self, wanted: Sequence[_Wanted], attempt: int) -> list[tuple[_Wanted, int, Refined | RejectReason]]:
         seeds = [item.seeds.candidate(item.candidate, attempt) for item in wanted]
@@ -155,17 +190,3 @@ class InpaintStage:
             raw = crop.restore(output)
             results.append((item, seed, refine(crop.image, raw, crop.region, crop.foreground, self._refine)))
         return results
-
-
-def _with_candidates(pair: Pair, accepted: list[Candidate], rejected: list[Rejection]) -> Pair:
-    accepted.sort(key=lambda candidate: candidate.index)
-    failure = pair.failure
-    if rejected and not accepted:
-        reasons = ", ".join(sorted({rejection.reason.value for rejection in rejected}))
-        failure = Failure(
-            InpaintStage.name,
-            "rejected",
-            f"expected an accepted candidate, got {len(rejected)} rejected ones ({reasons}); "
-            "raise refine.attempts or choose another --inpainter or defect",
-        )
-    return replace(pair, candidates=tuple(accepted), rejections=tuple(rejected), failure=failure)

@@ -21,7 +21,6 @@ from fmas.types import BoolMask, Fingerprint
 
 __all__ = ["RegionStage", "draw_region"]
 
-_LEAST_PIXELS = 16
 _LEAST_SIDE = 3
 
 
@@ -62,21 +61,28 @@ class RegionStage:
         seeds = SampleSeeds(self._run_seed, self._category, sample.source.relative, pair.index)
         choice = int(seeds.generator("defect").integers(len(self._plan.defects)))
         defect = self._plan.defects[choice]
-        region = draw_region(
-            sample.foreground.mask,
-            config=self._config,
-            over_border=defect.kind.reaches_edge,
-            generator=seeds.generator("region"),
-        )
+        generator = seeds.generator("region")
+        drawn = [
+            draw_region(
+                sample.foreground.mask,
+                config=self._config,
+                over_border=defect.kind.reaches_edge,
+                generator=generator,
+            )
+            for _ in range(self._config.placements)
+        ]
+        placements = tuple(region for region in drawn if region is not None)
         failure = None
-        if region is None:
+        if not placements:
             failure = Failure(
                 self.name,
                 "no_region",
                 f"expected a {self._config.shape} with {self._config.min_overlap:.0%} on the foreground, found none in "
                 f"{self._config.redraws + 1} draws; lower region.min_overlap or region.area",
             )
-        return replace(pair, defect=defect, defect_slug=self._plan.slugs[choice], region=region, failure=failure)
+        return replace(
+            pair, defect=defect, defect_slug=self._plan.slugs[choice], placements=placements, failure=failure
+        )
 
 
 def draw_region(
@@ -95,8 +101,8 @@ def draw_region(
         generator: The only source of chance.
 
     Returns:
-        A region of at least 16 pixels (fewer only where the whole foreground is smaller), or ``None`` when no drawn
-        shape had ``config.min_overlap`` of its area on the foreground.
+        A region of at least ``config.min_pixels`` (fewer only where the whole foreground is smaller), or ``None`` when
+        no drawn shape had ``config.min_overlap`` of its area on the foreground.
     """
     centres = _border_pixels(foreground) if over_border else np.empty((0, 2), dtype=np.intp)
     over_border = len(centres) > 0  # a texture has no border to reach over
@@ -116,7 +122,7 @@ def draw_region(
         on_product = drawn & foreground[box.slices]
         share = float(np.count_nonzero(on_product)) / float(np.count_nonzero(drawn))
         least = min(config.min_overlap, 0.3) if over_border else config.min_overlap
-        if share < least or np.count_nonzero(on_product) < min(_LEAST_PIXELS, foreground_area):
+        if share < least or np.count_nonzero(on_product) < min(config.min_pixels, foreground_area):
             continue
         allowed = on_product if not over_border else drawn & _within(foreground, box, margin)
         return Region(config.shape, box, allowed)
@@ -137,8 +143,8 @@ def _draw_size(
     aspect = np.exp(generator.uniform(*np.log(config.aspect)))
     width = min(max(round(float(np.sqrt(area * aspect))), _LEAST_SIDE), extent.width)
     height = min(max(round(float(np.sqrt(area / aspect))), _LEAST_SIDE), extent.height)
-    # Tiny pictures: a shape below 16 pixels would hold no defect at all.
-    while width * height < _LEAST_PIXELS and (width < extent.width or height < extent.height):
+    # An ellipse fills 0.79 of its box; strokes and blobs fill less and take more draws.
+    while width * height < 1.3 * config.min_pixels and (width < extent.width or height < extent.height):
         width, height = min(width + 1, extent.width), min(height + 1, extent.height)
     return width, height
 

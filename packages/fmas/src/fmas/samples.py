@@ -125,7 +125,8 @@ class Pair:
         stem: Its number in the data set.
         defect: What goes wrong.
         defect_slug: The defect's folder.
-        region: Where.
+        placements: Where it may go; the next one is used when nothing was accepted in the one before.
+        region: Where it went.
         candidates: The accepted candidates.
         rejections: The candidates that were not accepted.
         chosen: The candidate that is kept.
@@ -138,6 +139,7 @@ class Pair:
     stem: int
     defect: Defect | None = None
     defect_slug: str = ""
+    placements: tuple[Region, ...] = ()
     region: Region | None = None
     candidates: tuple[Candidate, ...] = ()
     rejections: tuple[Rejection, ...] = ()
@@ -190,5 +192,5 @@ class Sample:
 
     def without_pixels(self) -> Self:
         """Return this sample without anything large, to be sent between processes."""
-        pairs = tuple(replace(pair, region=None, candidates=(), chosen=None) for pair in self.pairs)
+        pairs = tuple(replace(pair, placements=(), region=None, candidates=(), chosen=None) for pair in self.pairs)
         return replace(self, image=None, foreground=None, pairs=pairs)

@@ -1,0 +1,8 @@
+"""One self-contained page to look at what a run made."""
+
+from __future__ import annotations
+
+from fmas.report.page import write_report
+from fmas.report.rows import Overview, read_overview
+
+__all__ = ["Overview", "read_overview", "write_report"]

@@ -1,0 +1,62 @@
+"""The independent re-check of everything that a run promises, from the files in ``OUT`` alone.
+
+The expectations come from the design, the manifest and the rows, not from the code that writes them. The rules:
+
+* ``run-file``: run.json is there, complete, and its digest is that of the identity it states.
+* ``config``: config.resolved.yaml is a usable configuration and agrees with run.json.
+* ``plan``: plan.json is a usable plan, and the one that run.json names.
+* ``manifest``: Every line of every manifest file is a whole, well-formed line.
+* ``manifest-unique``: No two finished lines of one stem differ.
+* ``manifest-source``: Every stem belongs to its source: sources are numbered in sorted order.
+* ``counts``: The counts in run.json are those of the manifest.
+* ``failures``: failures.jsonl lists exactly the failed lines of the manifest, by stem.
+* ``metadata``: metadata.jsonl holds exactly the rows of the finished lines, by stem, each once.
+* ``card``: README.md names the data files in its front matter, so that Hugging Face reads metadata.jsonl.
+* ``secret``: No value of a *_API_KEY, *_TOKEN or *_SECRET environment variable stands in a text file.
+* ``category-folder``: dataset holds exactly the run's category folder and nothing else.
+* ``top-level``: The category folder holds README.md, metadata.jsonl, train, test, ground_truth only.
+* ``only-png``: Every file below train, test and ground_truth is a .png.
+* ``train-good-only``: train holds the folder good and nothing else: never train/<defect>.
+* ``defect-folder``: Folders of test and ground_truth match [a-z0-9_]+; good is for test only.
+* ``folders``: No folder is empty or nested deeper than its kind, and every one can be read.
+* ``stem``: File names are NNNNNN.png, masks NNNNNN_mask.png, with at least six digits.
+* ``stem-unique``: A stem occurs once below test.
+* ``case-collision``: No two paths differ only in the case of letters.
+* ``symlink``: No symbolic link lies below dataset.
+* ``extra-file``: Every image file is one that the manifest names.
+* ``missing-file``: Every file that the manifest names is there.
+* ``file-kind``: Every file below dataset is a regular, readable file of a sensible size.
+* ``empty-file``: No file has zero bytes.
+* ``file-names``: The manifest and the row name exactly the files that stem and defect ask for.
+* ``file-sha256``: Every file's SHA-256 is the one that the manifest recorded.
+* ``png``: Every image is one whole PNG without chunks that loaders read differently (tRNS, eXIf, acTL, …).
+* ``image-mode``: Images are 8-bit RGB.
+* ``mask-mode``: Masks are 8-bit grey (mode L).
+* ``mask-values``: Mask values are exactly 0 and 255.
+* ``mask-empty``: No mask is empty.
+* ``size``: Image, twin, mask and row agree on width and height.
+* ``untouched``: Outside its mask every image equals its train/good twin bit for bit.
+* ``changed-share``: At least 90 % of a mask's pixels changed by at least one grey level.
+* ``largest-change``: The largest change is at least 8 grey levels.
+* ``component-peak``: Every 8-connected component of a mask reaches the row's high_threshold.
+* ``mask-region``: The mask lies inside the row's region_box and is no larger than region_area.
+* ``saturated``: A defect is not all pure black or pure white where the twin is not.
+* ``row-fields``: Every row has all its fields, well-formed, and is its manifest line's.
+* ``provenance``: Object, category, version, band and components are the run's.
+* ``pixel-sha256``: image_sha256, mask_sha256 and normal_sha256 are those of the decoded pixels.
+* ``mask-area``: mask_area is the number of mask pixels.
+* ``thresholds``: noise_floor is at least 4, high_threshold at least 8 and twice the noise floor.
+* ``planned-defect``: Defect, kind, severity and prompts are one of plan.json's defects.
+* ``candidates``: The chosen candidate is one of the scored ones, each counted once, within the run's limits.
+* ``seed``: Every candidate's seed follows from run seed, category, source, pair, candidate and attempt.
+* ``holdout``: test/good holds exactly the sources that the run's seed and holdout_good choose.
+* ``png-text``: The iTXt chunk fmas of every synthetic image is its row of metadata.jsonl.
+"""
+
+from __future__ import annotations
+
+from fmas.validate.output import ValidationProgress, validate_output
+from fmas.validate.problems import Problem, ValidationReport
+from fmas.validate.rules import Rule
+
+__all__ = ["Problem", "Rule", "ValidationProgress", "ValidationReport", "validate_output"]

@@ -1,0 +1,136 @@
+"""The files that follow from the manifest: ``metadata.jsonl``, ``failures.jsonl``, ``README.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import yaml
+
+from fmas.manifest import ManifestEntry
+from fmas.validate.line_text import row_line
+from fmas.validate.manifest_lines import ManifestLines
+from fmas.validate.problems import ProblemLog
+from fmas.validate.reading import UnreadableError, open_regular, parse_json, read_regular
+from fmas.validate.rules import Rule
+
+__all__ = ["check_card", "check_failures", "check_metadata"]
+
+_RERUN = "run the same fmas run again, it writes this file anew"
+_DATA_FILES = frozenset({"metadata.jsonl", "test/**", "ground_truth/**", "train/**"})
+
+
+def check_metadata(out: Path, category: str, manifest: ManifestLines, log: ProblemLog) -> None:
+    """Check that ``metadata.jsonl`` holds the rows of the finished lines, by stem, each once, in the same words."""
+
+    def matches(line: bytes, entry: ManifestEntry) -> bool:
+        return entry.row is not None and line == row_line(entry.row).encode("utf-8", "surrogatepass")
+
+    done = (entry for entry in manifest.entries() if entry.status == "done")
+    _LineComparison(out, f"dataset/{category}/metadata.jsonl", Rule.METADATA, log).run(done, matches)
+
+
+def check_failures(out: Path, manifest: ManifestLines, log: ProblemLog) -> None:
+    """Check that ``failures.jsonl`` lists the failed lines, by stem, each once."""
+
+    def matches(line: bytes, entry: ManifestEntry) -> bool:
+        wanted = {"stem": entry.stem, "source": entry.source, **(entry.failure or {})}
+        return parse_json(line) == wanted | {"rejections": list(entry.rejections)}
+
+    failed = (entry for entry in manifest.entries() if entry.status == "failed")
+    _LineComparison(out, "failures.jsonl", Rule.FAILURES, log).run(failed, matches)
+
+
+def check_card(out: Path, category: str, log: ProblemLog) -> None:
+    """Check that ``README.md`` tells Hugging Face where the rows and the images are."""
+    name = f"dataset/{category}/README.md"
+    try:
+        text = read_regular(out / name).decode()
+        paths = _data_files(yaml.safe_load(_front_matter(text)))
+    except (UnreadableError, ValueError, yaml.YAMLError, RecursionError) as error:
+        log.add(Rule.CARD, name, f"expected a data set card with YAML front matter, got {error}; {_RERUN}")
+        return
+    missing = sorted(_DATA_FILES - paths)
+    if missing:
+        message = f"expected data_files with {', '.join(sorted(_DATA_FILES))}, got none for {', '.join(missing)}"
+        log.add(Rule.CARD, name, f"{message}; {_RERUN}")
+
+
+def _front_matter(text: str) -> str:
+    """Return the YAML between the first two lines of three dashes.
+
+    Raises:
+        ValueError: If the text does not begin with it.
+    """
+    head, *rest = text.split("\n---\n", 1)
+    if not rest or not head.startswith("---\n"):
+        raise ValueError("none")
+    return head.removeprefix("---\n")
+
+
+def _data_files(content: object) -> set[str]:
+    """Return every path that the default configuration names, whatever shape the front matter has."""
+    paths: set[str] = set()
+    configs = content.get("configs") if isinstance(content, dict) else None
+    for config in configs if isinstance(configs, list) else []:
+        splits = config.get("data_files") if isinstance(config, dict) else None
+        for split in splits if isinstance(splits, list) else []:
+            path = split.get("path") if isinstance(split, dict) else None
+            paths.update(str(item) for item in (path if isinstance(path, list) else [path]))
+    return paths
+
+
+class _LineComparison:
+    """Walks along a file of JSON lines and the entries that it must hold, both by stem, in constant memory."""
+
+    def __init__(self, out: Path, name: str, rule: Rule, log: ProblemLog) -> None:
+        self._path = out / name
+        self._name = name
+        self._rule = rule
+        self._log = log
+
+    def run(self, entries: Iterator[ManifestEntry], matches: Callable[[bytes, ManifestEntry], bool]) -> None:
+        """Report every line that is missing, out of place or different."""
+        try:
+            with open_regular(self._path) as file:
+                self._walk(file, entries, matches)
+        except UnreadableError as error:
+            self._complain(self._name, f"expected a file of JSON lines, got {error}")
+
+    def _walk(
+        self, file: BinaryIO, entries: Iterator[ManifestEntry], matches: Callable[[bytes, ManifestEntry], bool]
+    ) -> None:
+        entry = next(entries, None)
+        for number, line in enumerate(file, start=1):
+            where = f"{self._name}:{number}"
+            if not line.endswith(b"\n"):
+                self._complain(where, "expected a line end, got a torn line")
+            stem = _stem_of(line)
+            while entry is not None and stem is not None and entry.stem < stem:
+                self._complain(where, f"expected stem {entry.stem} before stem {stem}, got no line of it")
+                entry = next(entries, None)
+            if stem is None:
+                self._complain(where, "expected a JSON object with a stem, got something else")
+                entry = next(entries, None)  # take it for the line that should stand here
+            elif entry is None or stem < entry.stem:
+                self._complain(where, f"expected one line per stem, by stem, got a further one of stem {stem}")
+            else:
+                if not matches(line.removesuffix(b"\n"), entry):
+                    self._complain(where, f"expected what the manifest says of stem {stem}, got something else")
+                entry = next(entries, None)
+        while entry is not None:
+            self._complain(self._name, f"expected a line of stem {entry.stem}, got none")
+            entry = next(entries, None)
+
+    def _complain(self, where: str, message: str) -> None:
+        self._log.add(self._rule, where, f"{message}; {_RERUN}")
+
+
+def _stem_of(line: bytes) -> int | None:
+    try:
+        content = parse_json(line)
+    except ValueError:
+        return None
+    stem = content.get("stem") if isinstance(content, dict) else None
+    return stem if isinstance(stem, int) else None

@@ -1,0 +1,88 @@
+"""What the pixels of a pair must show, as functions of arrays alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from fmas.types import BoolMask, RGBImage
+from fmas.validate.rules import Rule
+
+__all__ = ["Objection", "broken_pixel_rules"]
+
+Objection: TypeAlias = tuple[Rule, str]
+"""A broken rule and what to tell the user."""
+
+_LEAST_CHANGED_SHARE = 0.9
+_LEAST_LARGEST_CHANGE = 8
+_CLIPPED_ANYWAY = 0.98
+_REMAKE = "delete the image and run the same fmas run again"
+
+
+def broken_pixel_rules(normal: RGBImage, synthetic: RGBImage, mask: BoolMask, *, high: int) -> Iterator[Objection]:
+    """Yield every rule about changed and unchanged pixels that a pair breaks.
+
+    Args:
+        normal: The twin, ``(H, W, 3)`` uint8.
+        synthetic: The image with the defect, same shape.
+        mask: ``(H, W)`` bool, not empty.
+        high: Grey levels that every 8-connected component of ``mask`` must reach.
+
+    Yields:
+        Rule and message.
+    """
+    change = _largest_channel_change(normal, synthetic)
+    outside = (change > 0) & ~mask
+    if outside.any():
+        row, column = np.argwhere(outside)[0]
+        yield (
+            Rule.UNTOUCHED,
+            f"expected the twin's pixels outside the mask, got {np.count_nonzero(outside)} others, the first at "
+            f"row {row}, column {column}; {_REMAKE}",
+        )
+    inside = change[mask]
+    share = np.count_nonzero(inside) / inside.size
+    if share < _LEAST_CHANGED_SHARE:
+        yield (
+            Rule.CHANGED_SHARE,
+            f"expected at least {_LEAST_CHANGED_SHARE:.0%} of the mask's pixels to differ from the twin, "
+            f"got {share:.1%}; {_REMAKE}",
+        )
+    if inside.max() < _LEAST_LARGEST_CHANGE:
+        yield (
+            Rule.LARGEST_CHANGE,
+            f"expected a change of at least {_LEAST_LARGEST_CHANGE} grey levels, got {inside.max()} at most; {_REMAKE}",
+        )
+    weak = _components_below(change, mask, high)
+    if weak:
+        yield (
+            Rule.COMPONENT_PEAK,
+            f"expected every connected part of the mask to reach the high_threshold of {high} grey levels, "
+            f"got {weak} that do not; {_REMAKE}",
+        )
+    if _clipped_share(synthetic[mask]) == 1.0 and _clipped_share(normal[mask]) < _CLIPPED_ANYWAY:
+        yield Rule.SATURATED, f"expected a painted defect, got nothing but pure black or white; {_REMAKE}"
+
+
+def _largest_channel_change(one: RGBImage, other: RGBImage) -> NDArray[np.uint8]:
+    """Return the largest difference over the channels, ``(H, W)`` uint8, without a wider copy of the image."""
+    difference = np.maximum(one, other) - np.minimum(one, other)
+    largest: NDArray[np.uint8] = np.maximum(np.maximum(difference[:, :, 0], difference[:, :, 1]), difference[:, :, 2])
+    return largest
+
+
+def _components_below(change: NDArray[np.uint8], mask: BoolMask, high: int) -> int:
+    """Return how many 8-connected components of the mask stay below ``high`` everywhere."""
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3), dtype=np.bool_))
+    peaks = ndimage.maximum(change, labels, index=np.arange(1, count + 1))
+    return int(np.count_nonzero(np.asarray(peaks) < high))
+
+
+def _clipped_share(pixels: NDArray[np.uint8]) -> float:
+    """Return the share of ``(N, 3)`` pixels that are pure black or pure white."""
+    lowest, highest = pixels.min(axis=1), pixels.max(axis=1)
+    return float(np.mean((highest == 0) | (lowest == 255)))
