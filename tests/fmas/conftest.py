@@ -157,7 +157,12 @@ def make_config(photographs: Path, tmp_path: Path) -> Callable[..., RunConfig]:
 
     def make(**settings: object) -> RunConfig:
         fake = {kind: {"name": "fake"} for kind in ("llm", "segmenter", "inpainter", "selector")}
-        base: dict[str, object] = {"images": photographs, "out": tmp_path / "out", "object": "test part", "candidates": 2}
+        base: dict[str, object] = {
+            "images": photographs,
+            "out": tmp_path / "out",
+            "object": "test part",
+            "candidates": 2,
+        }
         return RunConfig.model_validate(base | fake | settings)
 
     return make

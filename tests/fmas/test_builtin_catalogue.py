@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fmas.builtin.catalogue import CatalogueLLM, create, families
 from fmas.builtin.catalogue.families import GENERIC, catalogue_digest, family_defects, family_of, read_index
 from fmas.errors import ConfigError, PlanError
 from fmas.protocols import LLM, Component
 from fmas.types import DefectKind, PlanRequest, PromptPlan
-from hypothesis import given
-from hypothesis import strategies as st
 
 FAMILIES = read_index().names
 

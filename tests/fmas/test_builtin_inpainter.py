@@ -3,6 +3,12 @@
 import numpy as np
 import pytest
 import skimage.data
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import label
+from scipy.stats import spearmanr
+from skimage.draw import disk, line
+
 from fmas.builtin.inpainter import BuiltinInpainter, create
 from fmas.builtin.inpainter.registry import RENDERERS
 from fmas.config import RefineConfig
@@ -10,11 +16,6 @@ from fmas.errors import ConfigError
 from fmas.protocols import Inpainter
 from fmas.refine import Refined, refine
 from fmas.types import Defect, DefectKind, InpaintJob
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from scipy.ndimage import label
-from scipy.stats import spearmanr
-from skimage.draw import disk, line
 
 KINDS = list(DefectKind)
 SIDE = 160

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from fmas.builtin.inpainter.filters import blur
 from fmas.builtin.inpainter.grain import borrow_grain, estimate_softness
 from fmas.builtin.inpainter.light import light_direction, slope_towards
@@ -10,8 +13,6 @@ from fmas.builtin.inpainter.strokes import band_around, jagged, resample
 from fmas.builtin.inpainter.surface import measure
 from fmas.builtin.inpainter.words import mentioned
 from fmas.types import Defect, DefectKind, InpaintJob
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def ramp(angle, *, side=48, contrast=60):

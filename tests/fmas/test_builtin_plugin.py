@@ -7,6 +7,7 @@ from importlib.metadata import entry_points
 import numpy as np
 import pluggy
 import pytest
+
 from fmas import hookspecs
 from fmas.builtin import plugin
 from fmas.protocols import LLM, Inpainter, Segmenter, Selector

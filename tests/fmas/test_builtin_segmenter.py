@@ -8,13 +8,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
 from fmas.builtin.segmenter import BuiltinSegmenter, SegmenterOptions, create
 from fmas.errors import ConfigError, ImageError
 from fmas.protocols import Component, Segmenter
 from fmas.types import Foreground
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 RGB = NDArray[np.uint8]
 MAGNETIC_TILES = Path(__file__).resolve().parents[3] / "shared" / "datasets" / "magnetic_tile" / "train" / "good"

@@ -5,12 +5,13 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-from fmas.builtin.selector import BuiltinSelector, SelectorOptions, create
-from fmas.errors import ConfigError, ImageError
-from fmas.protocols import Component, Selector
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+
+from fmas.builtin.selector import BuiltinSelector, SelectorOptions, create
+from fmas.errors import ConfigError, ImageError
+from fmas.protocols import Component, Selector
 
 RGB = NDArray[np.uint8]
 Mask = NDArray[np.bool_]

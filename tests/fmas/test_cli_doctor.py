@@ -7,15 +7,16 @@ import tempfile
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-import fmas
-import fmas.plugins
 import pytest
 import typer
+from typer.testing import CliRunner
+
+import fmas
+import fmas.plugins
 from fmas import hookimpl
 from fmas.cli import doctor as cli_doctor
 from fmas.plugins import load_plugins
 from fmas.specs import LLMSpec
-from typer.testing import CliRunner
 
 KEYS = ("OPENAI_API_KEY", "ANTHROPIC_API_KEY", "HF_TOKEN", "OPENAI_BASE_URL", "ANTHROPIC_BASE_URL")
 

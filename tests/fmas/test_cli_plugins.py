@@ -1,14 +1,15 @@
 import json
 from types import ModuleType, SimpleNamespace
 
-import fmas.plugins
 import pytest
 import typer
+from typer.testing import CliRunner
+
+import fmas.plugins
 from fmas import hookimpl
 from fmas.cli import plugins as cli_plugins
 from fmas.plugins import load_plugins
 from fmas.specs import COMPONENT_KINDS, LLMSpec, SelectorSpec
-from typer.testing import CliRunner
 
 
 class FakeEntryPoint:

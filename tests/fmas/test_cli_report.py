@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
+
 from fmas import synthesize
 from fmas.cli import report
-from typer.testing import CliRunner
 
 
 @pytest.fixture

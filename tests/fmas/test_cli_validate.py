@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
+
 from fmas.cli.validate import register
 from fmas.pipeline import synthesize
-from typer.testing import CliRunner
 
 
 @pytest.fixture(scope="module")

@@ -35,9 +35,7 @@ def boxes(draw):
 
 
 @settings(max_examples=150, deadline=None)
-@given(
-    boxes(), st.sampled_from([1, 8, 16, 7]), st.sampled_from([None, 64, 200]), st.floats(0, 2), st.integers(1, 150)
-)
+@given(boxes(), st.sampled_from([1, 8, 16, 7]), st.sampled_from([None, 64, 200]), st.floats(0, 2), st.integers(1, 150))
 def test_crop_holds_the_region_and_comes_back_at_its_size(case, multiple, working_size, context, min_side):
     (height, width), box = case
     image = photograph(height, width)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import typer
 import yaml
+
 from fmas.builtin.catalogue import create as create_catalogue
 from fmas.builtin.inpainter import InpainterOptions
 from fmas.builtin.segmenter import SegmenterOptions

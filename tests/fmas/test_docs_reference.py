@@ -10,13 +10,14 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from typer.testing import CliRunner
+
 from fmas import errors
 from fmas.cli.app import build_app
 from fmas.cli.outcome import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
 from fmas.plugins import PluginRegistry
 from fmas.plugins.requirements import MissingRequirementError
 from fmas.samples import RejectReason
-from typer.testing import CliRunner
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"

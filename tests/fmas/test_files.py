@@ -31,7 +31,7 @@ def test_full_disk_keeps_the_old_file(tmp_path, monkeypatch, code):
         raise OSError(code, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", replace)
-    with pytest.raises(OutputError, match="full disk .*finished images are kept"):
+    with pytest.raises(OutputError, match=r"full disk .*finished images are kept"):
         writer.write(tmp_path / "a.txt", b"new")
     assert (tmp_path / "a.txt").read_bytes() == b"old"
     assert list((tmp_path / "tmp").iterdir()) == []

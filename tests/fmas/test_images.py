@@ -15,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fmas import images
-from fmas.errors import ImageError
-from fmas.images import decode_png, encode_png, pixel_sha256, read_image
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
+
+from fmas import images
+from fmas.errors import ImageError
+from fmas.images import decode_png, encode_png, pixel_sha256, read_image
 
 RGB = np.random.default_rng(0).integers(0, 256, (24, 40, 3), dtype=np.uint8)
 GREY = RGB[..., 0]

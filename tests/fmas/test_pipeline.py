@@ -110,7 +110,7 @@ def test_rerun_redoes_nothing(run, fakes):
     run()
     fakes["inpainter"].batches.clear()
     fakes["llm"].asked.clear()
-    out, summary = run()
+    _out, summary = run()
     assert (summary.made, summary.kept) == (0, 6)
     assert fakes["inpainter"].batches == []
     assert fakes["llm"].asked == []
@@ -163,6 +163,14 @@ def test_bad_images_fail_alone_and_leave_gaps(run, photographs, tmp_path):
         ("part_2.png", "segment", "ImageError"),
         ("part_4.png", "segment", "ImageError"),
     ]
+
+
+def test_failures_name_the_photograph_as_the_data_set_does(run, photographs):
+    (photographs / "part_2.png").write_bytes(b"not a picture")
+    out, _ = run()
+    listed = (out / "failures.jsonl").read_text(encoding="utf-8")
+    assert "'part_2.png'" in listed
+    assert str(photographs) not in listed
 
 
 def test_failed_image_is_tried_again_and_mended(run, photographs):
@@ -326,7 +334,7 @@ def test_wrong_usage_writes_nothing(run, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(UsageError):
         run(images=tmp_path / "missing")
-    with pytest.raises(UsageError, match="unknown|known"):
+    with pytest.raises(UsageError, match=r"unknown|known"):
         run(inpainter={"name": "fakke"})
     with pytest.raises(ValidationError, match="set it in the environment") as caught:
         run(llm={"name": "fake", "api_key": "sk-secret"})
@@ -365,7 +373,7 @@ def test_ctrl_c_leaves_a_valid_data_set(run, fakes, tmp_path):
         image[job.region] = 255 - image[job.region]
         return image
 
-    whole, _ = run(out=tmp_path / "whole")
+    _whole, _ = run(out=tmp_path / "whole")
     fakes["inpainter"].paint = interrupt
     with pytest.raises(KeyboardInterrupt):
         run()

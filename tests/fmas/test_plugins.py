@@ -5,14 +5,15 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 import typer
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
 from fmas import hookimpl
 from fmas.errors import FmasError, PluginError, UnknownComponentError, UsageError
 from fmas.plugins import MissingRequirementError, load_plugins, missing_requirements
 from fmas.specs import COMPONENT_KINDS, DetectorSpec, InpainterSpec, LLMSpec, SegmenterSpec, SelectorSpec
 from fmas.types import Fingerprint, PromptPlan
-from hypothesis import given
-from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 SPEC_TYPES = {one.kind: one for one in (LLMSpec, SegmenterSpec, InpainterSpec, SelectorSpec, DetectorSpec)}
 

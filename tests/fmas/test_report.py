@@ -15,6 +15,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from fmas import synthesize
 from fmas.errors import OutputError, UsageError
 from fmas.report import page as page_module
@@ -22,7 +24,6 @@ from fmas.report import read_overview, write_report
 from fmas.report.page import page_chunks
 from fmas.report.pictures import LONGEST_SIDE
 from fmas.types import Defect, DefectKind, InpaintJob
-from PIL import Image
 
 Fakes: TypeAlias = dict[str, Any]
 

@@ -7,11 +7,12 @@ import io
 
 import numpy as np
 import pytest
-from fmas.report.pictures import outline_uri, photo_uri, resample, zoom_box
-from fmas.samples import Box
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+
+from fmas.report.pictures import outline_uri, photo_uri, resample, zoom_box
+from fmas.samples import Box
 
 
 def picture(uri: str) -> Image.Image:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from fmas import synthesize
 from fmas.errors import OutputError
 from fmas.report import write_report

@@ -38,7 +38,9 @@ def test_component_options_are_reached_by_dotted_keys():
 
 
 def test_another_component_drops_the_options_of_the_one_it_replaces():
-    result = resolved(Layer("file", {"llm": {"name": "builtin", "defects": "mine.yaml"}}), override_layer(["llm=openai"]))
+    result = resolved(
+        Layer("file", {"llm": {"name": "builtin", "defects": "mine.yaml"}}), override_layer(["llm=openai"])
+    )
     assert result.config.llm.options == {}
     assert "llm.defects" not in result.origins
 
@@ -53,7 +55,10 @@ def test_same_component_keeps_options_of_earlier_layers():
     [
         (override_layer(["sead=1"]), r"unknown key 'sead': did you mean 'seed'\?.*from command line"),
         (override_layer(["region.shap=blob"]), r"unknown key 'region.shap': did you mean 'shape'\?"),
-        (environment_layer({"FMAS_PER_IMAGES": "2"}), r"unknown key 'per_images': did you mean 'per_image'\?.*environment"),
+        (
+            environment_layer({"FMAS_PER_IMAGES": "2"}),
+            r"unknown key 'per_images': did you mean 'per_image'\?.*environment",
+        ),
         (override_layer(["seed=-1"]), "seed: Input should be greater than or equal to 0, got -1"),
         (override_layer(["region.area=[0.5, 0.1]"]), "LOW <= HIGH"),
         (override_layer(["region.area=[0, 0.1]"]), r"fractions in \(0, 1\]"),
@@ -94,7 +99,12 @@ def test_override_values_are_yaml():
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("[1, 2]", "expected a mapping"), ("a: [", "expected YAML"), ("1: 2", "expected a mapping"), (b"\xff\xfe\x00", "YAML")],
+    [
+        ("[1, 2]", "expected a mapping"),
+        ("a: [", "expected YAML"),
+        ("1: 2", "expected a mapping"),
+        (b"\xff\xfe\x00", "YAML"),
+    ],
 )
 def test_bad_files(tmp_path, content, message):
     path = tmp_path / "c.yaml"

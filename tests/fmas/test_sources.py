@@ -12,10 +12,11 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from fmas.errors import UsageError
-from fmas.sources import Source, find_sources, scan_sources, source_list_digest
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fmas.errors import UsageError
+from fmas.sources import Source, find_sources, scan_sources, source_list_digest
 
 
 def touch(root: Path, *names: str) -> None:

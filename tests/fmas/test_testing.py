@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from fmas import testing
 from fmas.plugins import load_plugins
 from fmas.specs import ComponentSpec, LLMSpec

@@ -13,10 +13,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import fmas.validate
 import numpy as np
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import fmas.validate
 from fmas.errors import ImageError, OutputError, UsageError
 from fmas.images import decode_png, encode_png, pixel_sha256
 from fmas.pipeline import synthesize
@@ -24,9 +28,6 @@ from fmas.seeds import SampleSeeds
 from fmas.validate import Rule, validate_output
 from fmas.validate.problems import ProblemLog
 from fmas.validate.reading import UnreadableError, read_regular
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from PIL import Image
 
 CATEGORY = "test_part"
 
@@ -409,10 +410,10 @@ def manifest_nested_too_deeply(f):
 
 @case("manifest-unique")
 def second_result_for_a_stem(f):
-    first = json.loads(json.dumps(f.lines[0]))
-    first["row"]["score"] = 0.5
-    f.lines.insert(0, first)
+    line = json.dumps(f.lines[0]) + "\n"
+    f.lines[0]["row"]["score"] = 0.5
     f.write_lines()
+    f.manifest.with_name("shard-1-of-2.jsonl").write_text(line, encoding="utf-8")
 
 
 @case("manifest-source")

@@ -2,11 +2,12 @@
 
 import pytest
 import typer
+from typer.testing import CliRunner
+
 from fmas.errors import ConfigError
 from fmas.plugins import load_plugins
 from fmas.testing import check_inpainter, check_llm, check_plugin, check_segmenter, check_selector
 from fmas_provider_example import inpainter, llm, plugin, segmenter, selector
-from typer.testing import CliRunner
 
 
 def test_plugin_is_light_and_its_specs_are_complete():

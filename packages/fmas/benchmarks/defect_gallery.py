@@ -18,10 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import skimage.data
-from fmas.builtin.inpainter import BuiltinInpainter
-from fmas.types import BoolMask, Defect, DefectKind, InpaintJob, RGBImage
 from PIL import Image
 from skimage.filters import apply_hysteresis_threshold
+
+from fmas.builtin.inpainter import BuiltinInpainter
+from fmas.types import BoolMask, Defect, DefectKind, InpaintJob, RGBImage
 
 SIDE = 256
 SAMPLES = ("brick", "grass", "gravel", "coins", "astronaut", "coffee")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
 from fmas.options import parse_options
 from fmas.specs import Options
 from fmas.types import Fingerprint, InpaintJob, RGBImage
-from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = ["SpotInpainter", "SpotOptions", "create"]
 

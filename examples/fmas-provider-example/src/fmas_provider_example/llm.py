@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pydantic import BaseModel, ConfigDict, Field
+
 from fmas.options import parse_options
 from fmas.specs import Options
 from fmas.types import Defect, DefectKind, Fingerprint, PlanRequest, PromptPlan
-from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = ["FixedLLM", "FixedOptions", "create"]
 

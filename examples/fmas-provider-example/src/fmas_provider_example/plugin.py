@@ -13,6 +13,7 @@ from fmas.specs import InpainterSpec, LLMSpec, Options, SegmenterSpec, SelectorS
 
 if TYPE_CHECKING:
     import typer
+
     from fmas.protocols import LLM, Inpainter, Segmenter, Selector
 
 __all__ = [

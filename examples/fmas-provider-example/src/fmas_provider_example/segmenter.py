@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
 from fmas.options import parse_options
 from fmas.specs import Options
 from fmas.types import Fingerprint, Foreground, RGBImage
-from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = ["ThresholdOptions", "ThresholdSegmenter", "create"]
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
+
 from fmas.options import parse_options
 from fmas.specs import Options
 from fmas.types import BoolMask, Fingerprint, RGBImage
-from pydantic import BaseModel, ConfigDict
 
 __all__ = ["MeanSelector", "NoOptions", "create"]
 

@@ -64,7 +64,9 @@ _DECODER_ERRORS = (
 )
 
 
-def read_image(path: Path, *, max_pixels: int = 200_000_000, min_side: int = 8) -> tuple[RGBImage, str]:
+def read_image(
+    path: Path, *, max_pixels: int = 200_000_000, min_side: int = 8, shown_as: str | None = None
+) -> tuple[RGBImage, str]:
     """Read one photograph, turned upright as its EXIF data say.
 
     The format is told by the content, not by the suffix. PNG checksums are verified; a JPEG whose data end early is
@@ -75,6 +77,7 @@ def read_image(path: Path, *, max_pixels: int = 200_000_000, min_side: int = 8) 
         max_pixels: Largest width times height, checked before anything is decoded. Pillow's own ceiling, twice
             ``PIL.Image.MAX_IMAGE_PIXELS`` (178,956,970 pixels unless somebody changed it), holds as well.
         min_side: Smallest width and height, pixels.
+        shown_as: What messages call the file; its path by default.
 
     Returns:
         Pixels, ``(H, W, 3)`` uint8 RGB 0..255, C-contiguous and writable; and the SHA-256 of the file's bytes, 64 hex
@@ -84,7 +87,7 @@ def read_image(path: Path, *, max_pixels: int = 200_000_000, min_side: int = 8) 
         ImageError: If the file is missing, unreadable, empty, damaged, no image, too large, too small, or of a sample
             type that has no defined white.
     """
-    name = repr(str(path))
+    name = repr(str(path) if shown_as is None else shown_as)
     content = _read_bytes(path, name, max_bytes=8 * max_pixels + _CONTAINER_OVERHEAD)
     with _decoding(name, _FORMATS):
         image = _open(content, name, formats=_FORMATS, max_pixels=max_pixels)

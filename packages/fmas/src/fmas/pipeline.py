@@ -137,9 +137,10 @@ def obtain_plan(
             refuse_other_plan(plan, config, components, path)
             return plan
         if components.llm_is_live and config.shard[1] > 1:
+            command = f"fmas plan --object '{config.object_name}' --llm {config.llm.name} --out {config.out}"
             raise PlanError(
-                f"expected {path} before a sharded run with the live llm {config.llm.name!r}, which answers "
-                f"differently each time; run: fmas plan --object '{config.object_name}' --llm {config.llm.name} --out {config.out}"
+                f"expected {path} before a sharded run with the live llm {config.llm.name!r}, which answers differently "
+                f"each time; run: {command}"
             )
         request = PlanRequest(config.object_name, _reference(sources, config))
         plan = ask_for_plan(components.llm.get(), request)

@@ -47,7 +47,7 @@ class SegmentStage:
         return self._segmenter.fingerprint()
 
     def _process_one(self, sample: Sample) -> Sample:
-        image, digest = read_image(sample.source.path, max_pixels=self._max_pixels)
+        image, digest = read_image(sample.source.path, max_pixels=self._max_pixels, shown_as=sample.source.relative)
         image.flags.writeable = False  # a component that writes into its input must fail, not corrupt the twin
         sample = replace(sample, image=image, source_sha256=digest)
         if sample.held_out:

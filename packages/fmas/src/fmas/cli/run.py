@@ -50,9 +50,7 @@ def run(
     candidates: Annotated[
         int | None, typer.Option("--candidates", metavar="N", help="Candidates per pair. (default: 4)")
     ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", metavar="N", help="Same seed, same bytes. (default: 0)")
-    ] = None,
+    seed: Annotated[int | None, typer.Option("--seed", metavar="N", help="Same seed, same bytes. (default: 0)")] = None,
     limit: Annotated[
         int | None, typer.Option("--limit", metavar="N", help="Only the first N photographs. (default: all)")
     ] = None,
@@ -122,8 +120,8 @@ def _run(config: RunConfig) -> RunSummary:
 def _warn_about_path(out: Path) -> None:
     if not str(out.resolve()).isascii():
         typer.echo(
-            f"warning: {out.resolve()} has characters beyond ASCII; some loaders of the output (anomalib 2.7 among them) "
-            "cannot open such paths",
+            f"warning: {out.resolve()} has characters beyond ASCII; some loaders of the output (anomalib 2.7 among "
+            "them) cannot open such paths",
             err=True,
         )
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fmas.errors import UsageError
-from fmas.files import unwritable
-from fmas.layout import OutputLayout
+from fmas.files import AtomicWriter
 from fmas.report.pictures import PairPictures, pair_pictures
 from fmas.report.rows import Overview, PairRow, failure_rows, pair_rows, read_overview
 from fmas.samples import RejectReason
@@ -53,8 +51,11 @@ def write_report(out: Path, *, most: int | None = None) -> Path:
     if most is not None and most < 1:
         raise UsageError(f"expected to show at least 1 pair, got {most}; leave it out to show all")
     overview = read_overview(out)
-    _replace(overview.layout, page_chunks(overview, most=most))
-    return overview.layout.report
+    layout = overview.layout
+    with AtomicWriter(layout.temporary / "report").stream(layout.report) as file:
+        for chunk in page_chunks(overview, most=most):
+            file.write(chunk.encode(errors="backslashreplace"))  # a name that is no Unicode must not cost the page
+    return layout.report
 
 
 def page_chunks(overview: Overview, *, most: int | None = None) -> Iterator[str]:
@@ -98,19 +99,3 @@ def _source(environment: Environment, name: str) -> str:
 def _csp_hash(text: str) -> str:
     """Return what a content security policy calls an inline element of exactly this text."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
-
-
-def _replace(layout: OutputLayout, chunks: Iterable[str]) -> None:
-    """Put the chunks into the report's place when all of them are on disk."""
-    temporary = layout.temporary / "report" / f"{os.getpid()}.part"
-    try:
-        temporary.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            for chunk in chunks:
-                # A name that is no Unicode must not cost the page.
-                file.write(chunk.encode(errors="backslashreplace"))
-        temporary.replace(layout.report)
-    except OSError as error:
-        raise unwritable(layout.report, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -124,12 +124,10 @@ def _candidate_rules(row: PairRow, identity: Identity | None) -> Iterator[tuple[
             )
             return
         counted[candidate] = attempt + 1
-    if identity is not None and (
-        max(counted) >= identity.candidates or max(counted.values()) > identity.refine.attempts
-    ):
+    if identity is not None and (max(counted) >= identity.candidates or max(counted.values()) > identity.attempts):
         yield (
             Rule.CANDIDATES,
-            f"expected at most {identity.candidates} candidates and {identity.refine.attempts} attempts, "
+            f"expected at most {identity.candidates} candidates and {identity.attempts} attempts, "
             f"got {max(counted) + 1} and {max(counted.values())}; {_RESTORE}",
         )
 

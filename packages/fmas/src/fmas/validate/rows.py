@@ -36,6 +36,12 @@ class RefineLimits(_Strict):
     attempts: _Positive
 
 
+class RegionLimits(_Strict):
+    """The part of ``identity.region`` that rows can be held to."""
+
+    placements: _Positive
+
+
 class _Select(_Strict):
     band: list[_Finite] = Field(min_length=2, max_length=2)
 
@@ -54,10 +60,16 @@ class Identity(_Strict):
     segmenter: _Component
     inpainter: _Component
     selector: _Component
+    region: RegionLimits
     refine: RefineLimits
     select: _Select
     plan: _Sha256
     sources: _Sha256
+
+    @property
+    def attempts(self) -> int:
+        """How often a candidate may be painted: so many times in each placement."""
+        return self.refine.attempts * self.region.placements
 
 
 class AttemptRow(_Strict):
