@@ -144,10 +144,7 @@ def imports(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Build the documentation into `site/`; a broken link or reference is an error. `-- serve` shows it instead."""
-    # ruff formats the signatures in the reference.
-    install(
-        session, "-e", "packages/fmas", "-e", "packages/evaluate", "mkdocs-material", "mkdocstrings[python]", "ruff"
-    )
+    install(session, "-e", "packages/fmas", "-e", "packages/evaluate", "-r", "docs/requirements.txt")
     arguments = session.posargs or ["build", "--strict"]
     session.run("mkdocs", *arguments, env={"NO_MKDOCS_2_WARNING": "1", **QUIET_HOUSE})
 
@@ -155,7 +152,7 @@ def docs(session: nox.Session) -> None:
 @nox.session
 def interop(session: nox.Session) -> None:
     """Read freshly made data sets with anomalib and Hugging Face datasets (2 GB to install, offline to run)."""
-    install(session, "-e", "packages/fmas", "anomalib", "datasets", "pytest", "hypothesis")
+    install(session, "-e", "packages/fmas", "anomalib", "datasets>=5", "pytest", "hypothesis")
     session.run("pytest", "-m", "interop", "tests/interop", *session.posargs, env=QUIET_HOUSE)
 
 
@@ -171,7 +168,7 @@ def build(session: nox.Session) -> None:
             "python", "-m", "build", "--no-isolation", "--outdir", "dist", f"packages/{package.folder}", silent=True
         )
     session.run("twine", "check", "--strict", *sorted(str(path) for path in (ROOT / "dist").iterdir()))
-    session.run("pytest", "tests/repository/test_distributions.py", env={"FMAS_DIST": str(ROOT / "dist")})
+    session.run("pytest", "tests/repository/test_distributions.py", env={"DISTRIBUTIONS": str(ROOT / "dist")})
 
 
 @nox.session

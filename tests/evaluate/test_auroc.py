@@ -5,9 +5,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-from fmas_evaluate import image_auroc
 from hypothesis import given
 from hypothesis import strategies as st
+
+from fmas_evaluate import image_auroc
 
 # Few distinct scores, so that ties are common; both classes present.
 SCORES = st.one_of(st.integers(-3, 3).map(float), st.floats(allow_nan=False, width=16))

@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 from pydantic import ValidationError
 
@@ -73,9 +74,9 @@ def test_images_and_masks_are_as_promised(run, photographs):
 
 
 def test_image_carries_its_row(run):
-    out, _ = run()
+    out, _ = run(holdout_good=0.4)
     for row in rows(out):
-        with Image.open(out / "dataset/test_part" / row["file_name"]) as image:
+        with Image.open(out / "dataset/test_part" / row["file_name"]) as image:  # held-out ones as well
             image.load()
             assert json.loads(image.text[PNG_TEXT_KEY]) == row
 
@@ -244,6 +245,53 @@ def test_workers_shard_and_limit_are_no_part_of_the_identity(run):
     run(shard="1/2")
     _, summary = run()
     assert summary.made + summary.kept == 6
+
+
+def test_changed_libraries_are_noted(run):
+    out, summary = run(limit=1)
+    assert summary.notes == ()
+    content = json.loads((out / "run.json").read_text(encoding="utf-8"))
+    content["libraries"]["numpy"] = "1.0"
+    (out / "run.json").write_text(json.dumps(content), encoding="utf-8")
+    _, summary = run()
+    assert len(summary.notes) == 1
+    assert "numpy was 1.0, now " in summary.notes[0]
+    assert run()[1].notes == ()
+
+
+def test_more_pairs_than_six_digits_are_refused(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("fmas.pipeline._MOST_STEMS", 11)
+    with pytest.raises(UsageError, match="expected at most 11 pairs in one data set, got 6 photographs times 2"):
+        run(per_image=2)
+    assert not (tmp_path / "out").exists()
+
+
+def test_workers_stop_before_the_sweep_whatever_ends_the_run(make_config, photographs):
+    """Regression: workers went on writing after an error in the loop, and left files without manifest lines."""
+    from fmas.validate import validate_output
+
+    for number in range(6, 30):
+        shutil.copy(photographs / "part_0.png", photographs / f"part_{number:02d}.png")
+    builtin = {kind: {"name": "builtin"} for kind in ("llm", "segmenter", "inpainter", "selector")}
+    config = make_config(workers=2, **builtin)
+
+    def stop(finished, total, failed):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        synthesize(config, progress=stop)
+    assert validate_output(config.out).problems == ()
+
+
+def test_card_names_every_key_of_a_row(run):
+    """Hugging Face drops a key that the card does not name, without a word."""
+    out, _ = run(holdout_good=0.4)
+    _, front_matter, _ = (out / "dataset/test_part/README.md").read_text(encoding="utf-8").split("---\n", 2)
+    features = [item["name"] for item in yaml.safe_load(front_matter)["configs"][0]["features"]]
+    names = {"file_name": "image", "mask_file_name": "mask", "normal_file_name": "normal"}
+    keys = {names.get(key, key) for row in rows(out) for key in row}
+    assert set(features) == keys
+    assert features[:3] == ["image", "mask", "normal"]
 
 
 def test_foreign_folder_is_refused(run, tmp_path):

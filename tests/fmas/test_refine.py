@@ -123,3 +123,19 @@ def test_whatever_comes_back_the_guarantees_hold(seed, noise, strength):
     assert changed.max() >= 8
     labels, count = ndimage.label(result.mask, structure=np.ones((3, 3)))
     assert all(changed[labels == label].max() >= result.high for label in range(1, count + 1))
+
+
+def test_speckle_is_no_defect(original, region):
+    """Closing a loose pattern would claim mostly pixels that never changed."""
+    lattice = np.zeros_like(region)
+    lattice[16:48:2, 16:48:2] = True
+    assert refine(original, painted(original, lattice, -60), region, EVERYWHERE, CONFIG) is RejectReason.UNTRUE_MASK
+
+
+def test_gaps_of_a_pixel_are_closed(original, region):
+    gapped = disc()
+    gapped[32, 28:36:3] = False
+    result = refine(original, painted(original, gapped, -60), region, EVERYWHERE, CONFIG)
+    assert isinstance(result, Refined)
+    assert (result.mask == disc()).all()
+    assert (result.image[~gapped] == original[~gapped]).all()

@@ -82,7 +82,7 @@ class Forgery:
                 continue
             if pixel_hashes:
                 self._recompute(row)
-            if text and row["defect"] != "good":
+            if text:
                 self._embed(row)
             for name in line["files"]:
                 if (self.dataset / name).is_file():

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml"))
-FOLDER = os.environ.get("FMAS_DIST")
+FOLDER = os.environ.get("DISTRIBUTIONS")
 SHIPPED_SUFFIXES = {
     ".py", ".typed",  # code
     ".cu", ".cuh", ".h",  # kernels, compiled at first use

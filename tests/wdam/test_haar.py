@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import pywt
 import torch
+
 from wdam.haar import merge_subbands, split_subbands
 
 SIZES = range(1, 10)

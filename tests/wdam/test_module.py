@@ -5,6 +5,7 @@ import pytest
 import pywt
 import torch
 from numpy.typing import NDArray
+
 from wdam import WDAM
 
 FLOAT64_TOLERANCE = 1e-12  # the bound; rounding of a few hundred additions of order one stays below 1e-13

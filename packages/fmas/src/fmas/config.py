@@ -77,9 +77,11 @@ class RegionConfig(_Section):
         aspect: Smallest and largest width / height.
         min_pixels: Least area in pixels: a defect in a smaller region could not be seen.
         min_overlap: Least share of the shape that must lie on the foreground.
+        min_overlap_at_border: The same for kinds that reach over the foreground's border.
         edge_margin: How far kinds such as fray and break may reach over the foreground's border, as a fraction of the
             shape's shorter side.
-        redraws: How often a shape may be drawn again before the pair fails.
+        redraws: How often a shape may be drawn again when too little of it lies on the foreground; each time its area
+            shrinks by 3 %, below the smallest of ``area`` if it must.
         placements: How many regions are tried, one after the other, until a candidate is accepted in one.
     """
 
@@ -88,6 +90,7 @@ class RegionConfig(_Section):
     aspect: tuple[float, float] = (0.33, 3.0)
     min_pixels: int = Field(default=64, ge=1)
     min_overlap: Fraction = 0.6
+    min_overlap_at_border: Fraction = 0.3
     edge_margin: Fraction = 0.35
     redraws: int = Field(default=100, ge=0, le=10_000)
     placements: int = Field(default=3, ge=1, le=100)

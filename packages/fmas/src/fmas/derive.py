@@ -6,6 +6,7 @@ finished pairs alone: no time, no host, no absolute path, so that the same pairs
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -82,10 +83,13 @@ def write_derived_files(output: OpenOutput) -> DatasetCounts:
             file.writelines(_failure_line(entry) for entry in index.entries() if entry.failure is not None)
         first = _representative_row(index)
         if first is not None:
+            digest = hashlib.sha256()
             with writer.stream(output.layout.metadata) as file:
-                rows = (entry.row for entry in index.entries() if entry.row is not None)
-                file.writelines(row_text(row).encode() + b"\n" for row in rows)
-            writer.write_text(output.layout.card, _card(output.layout, counts, first))
+                for row in (entry.row for entry in index.entries() if entry.row is not None):
+                    line = row_text(row).encode() + b"\n"
+                    digest.update(line)
+                    file.write(line)
+            writer.write_text(output.layout.card, _card(output.layout, counts, first, digest.hexdigest()))
         run = read_run_file(output.layout)
         if run is None:
             raise OutputError(f"expected {output.layout.run}, which is gone; run the same command again")
@@ -110,7 +114,7 @@ def _failure_line(entry: ManifestEntry) -> bytes:
     return json.dumps(content, ensure_ascii=False).encode() + b"\n"
 
 
-def _card(layout: OutputLayout, counts: DatasetCounts, first: Mapping[str, object]) -> str:
+def _card(layout: OutputLayout, counts: DatasetCounts, first: Mapping[str, object], digest: str) -> str:
     """Return the data set card; its front matter tells Hugging Face where the rows are."""
     components = first.get("components") or {}
     table = "\n".join(f"| `{name}` | {number} |" for name, number in sorted(counts.defects.items()))
@@ -126,12 +130,14 @@ def _card(layout: OutputLayout, counts: DatasetCounts, first: Mapping[str, objec
         table=table,
         made_by=made_by,
         version=first["fmas_version"],
+        digest=digest,
     )
 
 
 # The columns are named because Hugging Face infers them from the first 10 MB of metadata.jsonl alone: a list that is
 # always empty there, such as `rejections`, would break on the first value after. They must be all keys of a row,
 # without YAML anchors: the loader consumes what it reads. `image` comes first: the first image column gets `file_name`.
+# The digest tells two runs of one category apart: Hugging Face caches under the folder's name and the front matter.
 _CARD = """\
 ---
 pretty_name: "Synthetic defects: {category}"
@@ -143,6 +149,7 @@ tags:
 - synthetic
 configs:
 - config_name: default
+  description: "sha256 of metadata.jsonl: {digest}"
   data_files:
   - split: test
     path:

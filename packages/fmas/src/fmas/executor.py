@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class LocalExecutor:
     workers: int = 1
     fatal: tuple[type[BaseException], ...] = (OutputError,)
 
-    def run(self, stages: Sequence[Stage[ItemT]], items: Iterable[ItemT]) -> Iterator[ItemT]:
+    def run(self, stages: Sequence[Stage[ItemT]], items: Iterable[ItemT]) -> Generator[ItemT, None, None]:
         """Yield every item once, in any order, each having passed all stages or failed in one.
 
         Memory holds a few batches per worker, however many items there are.

@@ -18,6 +18,7 @@ from fmas.errors import OutputError
 from fmas.files import AtomicWriter, unwritable
 from fmas.identity import differences, identity_digest
 from fmas.layout import OutputLayout
+from fmas.versions import library_versions
 
 __all__ = ["OpenOutput", "read_run_file"]
 
@@ -67,6 +68,10 @@ class OpenOutput:
             ) from error
         except OSError as error:
             raise unwritable(layout.out, error) from error
+        except NotImplementedError as error:
+            raise OutputError(
+                f"expected a file system with file locks for {layout.out}, got one without; choose another --out"
+            ) from error
         temporary = layout.temporary / name
         try:
             _refuse_other_splits(layout, shard)
@@ -94,8 +99,12 @@ class OpenOutput:
         finally:
             lock.release()
 
-    def claim(self, config: RunConfig, identity: Mapping[str, object]) -> None:
+    def claim(self, config: RunConfig, identity: Mapping[str, object]) -> tuple[str, ...]:
         """Mark the folder as this run's, or see that it already is.
+
+        Returns:
+            Notes for the user: which libraries have changed since the folder's last run, because its bytes may depend
+            on them.
 
         Raises:
             OutputError: If it is another run's; the message names what differs.
@@ -104,10 +113,11 @@ class OpenOutput:
             existing = read_run_file(self.layout)
             if existing is not None:
                 _refuse_other_run(self.layout, existing, identity)
-                return
+                return _changed_libraries(existing)
             content = {"identity": dict(identity), "digest": identity_digest(identity)}
             self.writer.write_text(self.layout.config, resolved_yaml(config))
             self.writer.write_text(self.layout.run, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+            return ()
 
 
 def read_run_file(layout: OutputLayout) -> dict[str, object] | None:
@@ -163,6 +173,20 @@ def _refuse_other_splits(layout: OutputLayout, shard: tuple[int, int]) -> None:
                 f"expected shard {shard[0]}/{shard[1]} to be alone in {layout.out}, but another fmas run is writing "
                 f"shard {match[1]}/{match[2]}; use the same N for all shards, or wait for it"
             ) from error
+
+
+def _changed_libraries(existing: Mapping[str, object]) -> tuple[str, ...]:
+    before, now = existing.get("libraries"), library_versions()
+    if not isinstance(before, Mapping):  # the first run was killed before it could write them
+        return ()
+    changed = [
+        f"{name} was {before.get(name)}, now {now.get(name)}"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+    if not changed:
+        return ()
+    return (f"libraries have changed since the last run into this folder, new images may differ: {'; '.join(changed)}",)
 
 
 def _refuse_other_run(layout: OutputLayout, existing: Mapping[str, object], identity: Mapping[str, object]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -12,7 +13,7 @@ from typing import TypeAlias
 from fmas.components import RunComponents
 from fmas.config import RunConfig
 from fmas.derive import write_derived_files
-from fmas.errors import ImageError, PlanError
+from fmas.errors import ImageError, PlanError, UsageError
 from fmas.executor import LocalExecutor
 from fmas.identity import run_identity
 from fmas.images import read_image
@@ -35,6 +36,8 @@ from fmas.types import PlanRequest, RGBImage
 from fmas.write import WriteStage, rejection_rows
 
 __all__ = ["Progress", "obtain_plan", "store_plan", "synthesize"]
+
+_MOST_STEMS = 1_000_000
 
 Progress: TypeAlias = Callable[[int, int, int], None]
 """Called with (photographs finished, photographs to do, pairs failed) whenever one is finished."""
@@ -69,10 +72,11 @@ def synthesize(
     started = time.monotonic()
     components = RunComponents.from_config(config, registry if registry is not None else load_plugins())
     found = scan_sources(config.images, exclude=config.out)
+    refuse_too_many(config, len(found.sources))
     layout = OutputLayout(config.out, config.category_name)
     with OpenOutput.open(layout, config.shard) as output:
         plan = obtain_plan(config, components, output, found.sources)
-        output.claim(config, run_identity(config, components, plan, found.sources))
+        notes = output.claim(config, run_identity(config, components, plan, found.sources))
         done = finished_stems(layout)
         wanted = wanted_samples(config, found.sources)
         pending = [sample for sample in (without_finished(sample, done) for sample in wanted) if sample.pairs]
@@ -80,7 +84,8 @@ def synthesize(
         run = (executor or LocalExecutor(config.workers)).run(stages, pending)
         made = failed = 0
         try:
-            with ManifestWriter(layout.manifest, config.shard) as manifest:
+            # closing: whatever ends the loop, no worker writes on after it
+            with ManifestWriter(layout.manifest, config.shard) as manifest, closing(run):
                 for number, sample in enumerate(run, start=1):
                     for entry in manifest_entries(sample):
                         manifest.append(entry)
@@ -92,7 +97,7 @@ def synthesize(
             counts = write_derived_files(output)
     kept = sum(len(sample.pairs) for sample in wanted) - sum(len(sample.pairs) for sample in pending)
     seconds = time.monotonic() - started
-    return RunSummary(config.out, layout.dataset, counts, made, kept, failed, seconds, len(found.ignored))
+    return RunSummary(config.out, layout.dataset, counts, made, kept, failed, seconds, len(found.ignored), notes)
 
 
 def build_stages(
@@ -139,8 +144,8 @@ def obtain_plan(
         if components.llm_is_live and config.shard[1] > 1:
             command = f"fmas plan --object '{config.object_name}' --llm {config.llm.name} --out {config.out}"
             raise PlanError(
-                f"expected {path} before a sharded run with the live llm {config.llm.name!r}, which answers differently "
-                f"each time; run: {command}"
+                f"expected {path} before a sharded run with the live llm {config.llm.name!r}, whose answers differ; "
+                f"run: {command}"
             )
         request = PlanRequest(config.object_name, _reference(sources, config))
         plan = ask_for_plan(components.llm.get(), request)
@@ -207,6 +212,22 @@ def wanted_samples(config: RunConfig, sources: Sequence[Source]) -> list[Sample]
         count = 1 if held_out else config.per_image
         samples.append(Sample(source, tuple(Pair(index, first + index) for index in range(count)), held_out=held_out))
     return samples
+
+
+def refuse_too_many(config: RunConfig, photographs: int) -> None:
+    """Refuse a run whose stems would not fit into six digits.
+
+    From a million on, ``100000_mask.png`` sorts behind ``1000000_mask.png`` while the images sort the other way, and
+    loaders that pair by position would swap masks without a word.
+
+    Raises:
+        UsageError: If there are too many.
+    """
+    if photographs * config.per_image > _MOST_STEMS:
+        raise UsageError(
+            f"expected at most {_MOST_STEMS} pairs in one data set, got {photographs} photographs times "
+            f"{config.per_image}; split the folder into several runs"
+        )
 
 
 def finished_stems(layout: OutputLayout) -> frozenset[int]:

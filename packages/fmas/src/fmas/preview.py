@@ -5,7 +5,7 @@ from __future__ import annotations
 from fmas.components import RunComponents
 from fmas.config import RunConfig
 from fmas.layout import OutputLayout
-from fmas.pipeline import finished_stems, wanted_samples, without_finished
+from fmas.pipeline import finished_stems, refuse_too_many, wanted_samples, without_finished
 from fmas.plugins import PluginRegistry, load_plugins
 from fmas.sources import scan_sources
 
@@ -21,6 +21,7 @@ def preview_run(config: RunConfig, *, registry: PluginRegistry | None = None) ->
     """
     components = RunComponents.from_config(config, registry if registry is not None else load_plugins())
     found = scan_sources(config.images, exclude=config.out)
+    refuse_too_many(config, len(found.sources))
     layout = OutputLayout(config.out, config.category_name)
     wanted = wanted_samples(config, found.sources)
     done = finished_stems(layout)

@@ -121,7 +121,7 @@ def draw_region(
         drawn = _draw_shape(config.shape, box, generator)
         on_product = drawn & foreground[box.slices]
         share = float(np.count_nonzero(on_product)) / float(np.count_nonzero(drawn))
-        least = min(config.min_overlap, 0.3) if over_border else config.min_overlap
+        least = config.min_overlap_at_border if over_border else config.min_overlap
         if share < least or np.count_nonzero(on_product) < min(config.min_pixels, foreground_area):
             continue
         allowed = on_product if not over_border else drawn & _within(foreground, box, margin)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, Self, TypeVar
 
@@ -69,6 +69,9 @@ class Stage(Protocol[ItemT]):
 class Executor(Protocol):
     """Runs stages over items."""
 
-    def run(self, stages: Sequence[Stage[ItemT]], items: Iterable[ItemT]) -> Iterator[ItemT]:
-        """Yield every item once, in any order, each having passed all stages or failed in one."""
+    def run(self, stages: Sequence[Stage[ItemT]], items: Iterable[ItemT]) -> Generator[ItemT, None, None]:
+        """Yield every item once, in any order, each having passed all stages or failed in one.
+
+        Closing the generator ends the work: nothing runs on when ``close()`` returns.
+        """
         ...

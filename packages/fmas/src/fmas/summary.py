@@ -23,6 +23,7 @@ class RunSummary:
         failed: Pairs of this process that could not be made.
         seconds: How long this process took.
         ignored_files: Files in the images folder that are no images.
+        notes: Things worth knowing that stopped nothing.
     """
 
     out: Path
@@ -33,6 +34,7 @@ class RunSummary:
     failed: int
     seconds: float
     ignored_files: int
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -52,5 +54,6 @@ class RunSummary:
             "seconds": round(self.seconds, 3),
             "per_second": round(self.made / self.seconds, 3) if self.seconds > 0 else None,
             "ignored_files": self.ignored_files,
+            "notes": list(self.notes),
             "counts": self.counts.to_json(),
         }

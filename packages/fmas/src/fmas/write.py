@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["PNG_TEXT_KEY", "WriteStage", "rejection_rows", "row_text"]
 
 PNG_TEXT_KEY = "fmas"
-"""The iTXt keyword under which every synthetic image carries its metadata row as JSON."""
+"""The iTXt keyword under which every image below ``test`` carries its metadata row as JSON."""
 
 
 class WriteStage:
@@ -128,7 +128,8 @@ class WriteStage:
             "defect": "good",
             "image_sha256": pixel_sha256(sample.image),
         }
-        return replace(pair, files={name: self._write_png(writer, name, sample.image)}, row=dict(sorted(row.items())))
+        digest = self._write_png(writer, name, sample.image, text={PNG_TEXT_KEY: row_text(row)})
+        return replace(pair, files={name: digest}, row=dict(sorted(row.items())))
 
     def _source_row(self, sample: Sample) -> dict[str, object]:
         height, width = sample.image.shape[:2] if sample.image is not None else (0, 0)

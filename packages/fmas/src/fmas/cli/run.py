@@ -139,6 +139,8 @@ def _dry_run(config: RunConfig, *, as_json: bool) -> None:
 
 def print_summary(summary: RunSummary) -> None:
     """Print what was made, counted, on stdout."""
+    for note in summary.notes:
+        typer.echo(f"note: {note}", err=True)
     counts = summary.counts
     rate = f", {summary.made / summary.seconds:.1f} per second" if summary.made and summary.seconds > 0 else ""
     typer.echo(f"made {summary.made}, kept {summary.kept}, failed {summary.failed} in {summary.seconds:.1f} s{rate}")

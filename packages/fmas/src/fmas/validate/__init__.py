@@ -50,7 +50,7 @@ The expectations come from the design, the manifest and the rows, not from the c
 * ``candidates``: The chosen candidate is one of the scored ones, each counted once, within the run's limits.
 * ``seed``: Every candidate's seed follows from run seed, category, source, pair, candidate and attempt.
 * ``holdout``: test/good holds exactly the sources that the run's seed and holdout_good choose.
-* ``png-text``: The iTXt chunk fmas of every synthetic image is its row of metadata.jsonl.
+* ``png-text``: The iTXt chunk fmas of every image below test is its row of metadata.jsonl.
 """
 
 from __future__ import annotations

@@ -75,9 +75,10 @@ class FinishedLines:
         if isinstance(row, PairRow):
             self._check_pair(entry, row, names)
         else:
-            image = self._reader.image(names[0], entry.files[names[0]])
+            image = self._reader.image(names[0], entry.files[names[0]], with_text=True)
             if image is not None:
                 self._check_image(row, names[0], image)
+                self._check_text(entry, names[0], image)
         return names
 
     @property

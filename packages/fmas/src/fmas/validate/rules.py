@@ -84,4 +84,4 @@ class Rule(StrEnum):
     )
     SEED = "seed", "Every candidate's seed follows from run seed, category, source, pair, candidate and attempt"
     HOLDOUT = "holdout", "test/good holds exactly the sources that the run's seed and holdout_good choose"
-    PNG_TEXT = "png-text", "The iTXt chunk fmas of every synthetic image is its row of metadata.jsonl"
+    PNG_TEXT = "png-text", "The iTXt chunk fmas of every image below test is its row of metadata.jsonl"
