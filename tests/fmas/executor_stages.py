@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass, replace
 
 from fmas.errors import FmasError
@@ -51,6 +53,29 @@ class Stage:
 
 
 @dataclass
+class Killer(Stage):
+    """Dies with the whole process on chosen numbers, as out of memory does."""
+
+    def process(self, batch):
+        if any(item.value in self.bad for item in batch):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return [replace(item, value=item.value + 1) for item in batch]
+
+
+class TwoArgumentError(Exception):
+    """Cannot be unpickled: its ``__init__`` wants more than its ``args`` hold."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"{code}: {text}")
+
+
+@dataclass
 class BrokenSetup(Stage):
     def setup(self) -> None:
         raise FmasError("no weights")
+
+
+@dataclass
+class OddSetup(Stage):
+    def setup(self) -> None:
+        raise TwoArgumentError(7, "no weights either")

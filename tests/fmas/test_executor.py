@@ -79,3 +79,18 @@ def test_fatal_errors_come_back_from_workers(stages):
         run([stages.Stage(bad=(2,), error=OutputError)], 5, workers=2)
     with pytest.raises(FmasError, match="no weights"):
         run([stages.BrokenSetup()], 5, workers=2)
+
+
+@pytest.mark.slow
+def test_item_that_kills_its_worker_fails_alone(stages):
+    items = run([stages.Killer(bad=(2, 11))], 20, workers=2)
+    assert sorted(item.value for item in items if item.failed) == [2, 11]
+    assert sorted(item.value for item in items if not item.failed) == sorted({*range(1, 21)} - {3, 12})
+    assert "it died twice on this photograph" in next(item.failure for item in items if item.failed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_setup_that_fails_oddly_is_one_line(stages, workers):
+    with pytest.raises(FmasError, match="expected stage add to be ready, got TwoArgumentError: 7: no weights either"):
+        run([stages.OddSetup()], 3, workers=workers)

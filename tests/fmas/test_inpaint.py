@@ -108,6 +108,36 @@ def test_next_placement_is_tried_when_nothing_is_accepted_in_the_first(run):
     assert [(item["candidate"], item["attempt"]) for item in row["rejections"]] == [(0, 0), (1, 0), (0, 1), (1, 1)]
 
 
+def test_region_blanked_by_a_safety_checker_is_rejected_at_any_size(run):
+    """Resizing blends a black region's rim, so that the composite alone would not show it."""
+
+    def blanked(job):
+        image = job.image.copy()
+        image[job.region] = 0
+        return image
+
+    _, summary, _ = run(blanked, working_size=200, multiple=8, refine={"attempts": 1}, region={"placements": 1})
+    assert summary.made == 0
+    assert summary.counts.rejects == {"black": 12}
+
+
+def test_jobs_come_in_bounded_numbers(run, fakes):
+    _, summary, _ = run(spot, per_image=10, candidates=5, limit=1)
+    assert summary.failed == 0
+    sizes = [len(batch) for batch in fakes["inpainter"].batches]
+    assert sum(sizes) == 50
+    assert max(sizes) <= 16
+
+
+@pytest.mark.parametrize(
+    ("trait", "value"), [("multiple", 0), ("multiple", 8.0), ("working_size", 0), ("working_size", 100.5)]
+)
+def test_traits_of_an_inpainter_are_checked(run, trait, value):
+    _, summary, lines = run(spot, **{trait: value})
+    assert summary.made == 0
+    assert f"expected an inpainter's {trait} as a whole number" in lines[0]["failure"]["message"]
+
+
 def test_wrong_size_is_a_listed_failure(run):
     _, summary, lines = run(lambda job: job.image[:-1])
     assert (summary.made, summary.failed, summary.exit_code) == (0, 6, 1)

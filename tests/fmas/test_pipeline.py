@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ import yaml
 from PIL import Image
 from pydantic import ValidationError
 
-from fmas.errors import OutputError, PlanError, UsageError
-from fmas.pipeline import store_plan, synthesize
+from fmas.errors import ComponentError, OutputError, PlanError, UsageError
+from fmas.pipeline import synthesize
+from fmas.planning import store_plan
 from fmas.write import PNG_TEXT_KEY
 
 
@@ -260,7 +262,7 @@ def test_changed_libraries_are_noted(run):
 
 
 def test_more_pairs_than_six_digits_are_refused(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("fmas.pipeline._MOST_STEMS", 11)
+    monkeypatch.setattr("fmas.work._MOST_STEMS", 11)
     with pytest.raises(UsageError, match="expected at most 11 pairs in one data set, got 6 photographs times 2"):
         run(per_image=2)
     assert not (tmp_path / "out").exists()
@@ -439,6 +441,145 @@ def test_component_that_writes_into_its_input_fails_instead_of_corrupting(run, f
     fakes["inpainter"].paint = vandal
     _, summary = run(limit=1)
     assert summary.counts.failures == {"ValueError": 1}
+
+
+@pytest.mark.parametrize("victim", ["candidate", "mask"])
+def test_selector_that_works_in_place_fails_instead_of_corrupting(run, fakes, monkeypatch, victim):
+    def score(self, original, candidate, mask):
+        {"candidate": candidate, "mask": mask}[victim][:] = 1
+        return 0.2
+
+    monkeypatch.setattr(type(fakes["selector"]), "score", score)
+    _, summary = run()
+    assert (summary.made, summary.counts.failures) == (0, {"ValueError": 6})
+
+
+def test_segmenter_may_use_its_buffer_again(run, fakes, monkeypatch, tmp_path):
+    from fmas.types import Foreground
+
+    buffers = {}
+
+    def segment(self, image):
+        buffer = buffers.setdefault(image.shape[:2], np.zeros(image.shape[:2], bool))
+        buffer[:] = image.max(axis=2) > 40
+        buffer[: image.shape[0] // 2] &= len(buffers) % 2 == 0
+        return Foreground(buffer, "object", 1.0)
+
+    monkeypatch.setattr(type(fakes["segmenter"]), "segment", segment)
+    out, _ = run(per_image=2)
+    assert len(rows(out)) == 12
+
+
+class Unshowable(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (RuntimeError("bad \udcff byte"), "bad \\udcff byte"),
+        (Unshowable(), "Unshowable"),
+        (SystemExit(0), "0"),
+        (RuntimeError("x" * 5000), "x" * 1000),
+        (RuntimeError("401 for sk-live-1234567890"), "401 for <SOME_API_KEY>"),
+    ],
+    ids=["surrogate", "unshowable", "exit", "long", "secret"],
+)
+def test_whatever_a_component_raises_stays_with_its_photograph(run, fakes, monkeypatch, error, message):
+    monkeypatch.setenv("SOME_API_KEY", "sk-live-1234567890")
+
+    def paint(job):
+        raise error
+
+    fakes["inpainter"].paint = paint
+    out, summary = run()
+    assert (summary.made, summary.failed, summary.exit_code) == (0, 6, 1)
+    failures = [json.loads(line) for line in (out / "failures.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {failure["message"] for failure in failures} == {message}
+
+
+def test_changed_photograph_never_overwrites_the_twin_of_finished_pairs(run, photographs, fakes):
+    def only_one(job):
+        image = job.image.copy()
+        if not job.seed % 2:
+            image[job.region] = 255 - image[job.region]
+        return image
+
+    fakes["inpainter"].paint = only_one
+    out, summary = run(per_image=3, candidates=1, refine={"attempts": 1}, region={"placements": 1})
+    assert summary.made > 0
+    assert summary.failed > 0
+    before = tree(out)
+    for path in sorted(photographs.iterdir())[1:-1]:
+        image = np.asarray(Image.open(path)).copy()
+        Image.fromarray(255 - image).save(path)
+    fakes["inpainter"].paint = None
+    try:
+        _, again = run(per_image=3, candidates=1, refine={"attempts": 1}, region={"placements": 1})
+    except OutputError as error:
+        assert "has changed" in str(error)  # the spot check saw one of them
+    else:
+        assert again.counts.failures["ImageError"] > 0
+    after = tree(out)
+    assert {name: after[name] for name in before if "/train/" in name} == {
+        name: content for name, content in before.items() if "/train/" in name
+    }
+
+
+def test_another_folder_with_the_same_names_is_refused(run, photographs):
+    out, _ = run(limit=3)
+    before = tree(out)
+    for path in photographs.iterdir():
+        Image.fromarray(np.full((64, 64, 3), 99, np.uint8)).save(path)
+    with pytest.raises(OutputError, match=r"'part_0.png' has changed; restore them, or choose another --out"):
+        run()
+    assert tree(out) == before
+
+
+def test_lost_plan_is_not_asked_for_again(run, fakes):
+    out, _ = run(limit=2)
+    (out / "plan.json").unlink()
+    fakes["llm"].asked.clear()
+    with pytest.raises(PlanError, match="which this run was made with and which is gone"):
+        run()
+    assert fakes["llm"].asked == []
+    assert not (out / "plan.json").exists()
+
+
+def test_live_llm_is_not_created_when_there_is_a_plan(fakes, make_registry, make_config):
+    registry = make_registry(fakes, live=True)
+    store_plan(make_config(), with_reference=False, registry=registry)
+
+    class NoKey:
+        def __getitem__(self, kind):
+            if kind == "llm":
+                raise RuntimeError("OPENAI_API_KEY is not set")
+            return fakes[kind]
+
+    registry = make_registry(NoKey(), live=True)
+    assert synthesize(make_config(), registry=registry).made == 6
+
+
+@pytest.mark.parametrize("bad", [{"path": Path("x")}, {"nan": float("nan")}, {1: {2}}])
+def test_fingerprint_must_be_json(run, fakes, monkeypatch, bad):
+    from fmas.types import Fingerprint
+
+    monkeypatch.setattr(type(fakes["selector"]), "fingerprint", lambda self: Fingerprint("fake", "1", bad))
+    with pytest.raises(ComponentError, match="expected JSON values in the fingerprint of the selector 'fake'"):
+        run()
+    monkeypatch.setattr(type(fakes["selector"]), "fingerprint", lambda self: {"name": "fake"})
+    with pytest.raises(ComponentError, match="expected a Fingerprint from the selector 'fake', got dict"):
+        run()
+
+
+def test_llm_that_raises_is_one_line(run, fakes, monkeypatch):
+    def plan(self, request):
+        raise ConnectionError("no route\nto host")
+
+    monkeypatch.setattr(type(fakes["llm"]), "plan", plan)
+    with pytest.raises(PlanError, match="got ConnectionError: no route to host; mend that"):
+        run()
 
 
 @pytest.mark.parametrize("mask", ["empty", "size", "dtype"])

@@ -70,6 +70,14 @@ def test_same_component_keeps_options_of_earlier_layers():
         (override_layer(["category=../x"]), "expected a folder name .*try 'x'"),
         (override_layer(["refine.min_changed=0.5"]), "greater than or equal to 0.9"),
         (override_layer(["llm.api_key=sk-1"]), "set it in the environment instead"),
+        (override_layer(["llm.headers={Authorization: Bearer x}"]), r"'headers.Authorization' would put a secret"),
+        (override_layer(["llm.aws_secret_access_key=x"]), "would put a secret"),
+        (override_layer(["llm.list=[{token: x}]"]), r"'list.0.token' would put a secret"),
+        (override_layer(["llm.base_url=http://host/?api_key=x"]), "would put a secret"),
+        (override_layer(["select.band=[.nan, .nan]"]), "finite distances"),
+        (override_layer(["select.band=[0, .inf]"]), "finite distances"),
+        (override_layer(["per_image=yes"]), "per_image: Input should be a valid integer, got True"),
+        (override_layer(["max_pixels=1000000000000000000000"]), "max_pixels"),
         (override_layer(["llm.base_url=http://me:pw@host/"]), "set it in the environment instead"),
     ],
 )
@@ -92,9 +100,17 @@ def test_override_needs_key_and_value(item):
         override_layer([item])
 
 
-def test_override_values_are_yaml():
+@pytest.mark.parametrize("value", ["[1", "2024-13-45", "0x_", "9" * 5000, "[" * 5000])
+def test_override_values_are_yaml(value):
     with pytest.raises(ConfigError, match="expected a YAML value for --set"):
-        override_layer(["seed=[1"])
+        override_layer([f"seed={value}"])
+
+
+def test_settings_that_hold_themselves(tmp_path):
+    path = tmp_path / "fmas.yaml"
+    path.write_text("region: &a {shape: *a}", encoding="utf-8")
+    with pytest.raises(ConfigError, match="got a loop in"):
+        resolved(file_layer(path, folder=tmp_path))
 
 
 @pytest.mark.parametrize(

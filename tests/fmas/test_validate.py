@@ -408,14 +408,6 @@ def manifest_nested_too_deeply(f):
     f.manifest.write_text("[" * 100_000 + "\n" + f.manifest.read_text())
 
 
-@case("manifest-unique")
-def second_result_for_a_stem(f):
-    line = json.dumps(f.lines[0]) + "\n"
-    f.lines[0]["row"]["score"] = 0.5
-    f.write_lines()
-    f.manifest.with_name("shard-1-of-2.jsonl").write_text(line, encoding="utf-8")
-
-
 @case("manifest-source")
 def source_changed_between_pairs(f):
     f.pairs[1]["row"]["source_sha256"] = "0" * 64
@@ -472,7 +464,7 @@ def failure_that_is_none(f):
 def failure_not_listed(f):
     failure = {"stage": "inpaint", "reason": "rejected", "message": "m"}
     f.lines.append({"stem": 900, "source": "zzz.png", "status": "failed", "files": {}, "row": None, "failure": failure})
-    f.lines[-1]["rejections"] = []
+    f.lines[-1] |= {"rejections": [], "written": 1}
     f.write_lines()
 
 
@@ -1243,13 +1235,13 @@ def test_manifest_that_changes_meanwhile_is_told(forgery):
     assert "manifest" in {str(p.rule) for p in validate_output(forgery.out, progress=empty_it).problems}
 
 
-def test_failures_do_not_undo_what_another_shard_finished(forgery):
+def test_the_newest_line_counts_in_whichever_file_it_stands(forgery):
     failure = {"stage": "inpaint", "reason": "rejected", "message": "m"}
     lost = forgery.lines[0] | {"status": "failed", "files": {}, "row": None, "failure": failure}
-    (forgery.manifest.parent / "shard-2-of-2.jsonl").write_text(json.dumps(lost) + "\n")
+    other = forgery.manifest.parent / "shard-2-of-2.jsonl"
+    other.write_text(json.dumps(lost | {"written": lost["written"] - 1}) + "\n")
     assert broken(forgery.out) == set()
-    with forgery.manifest.open("a") as file:
-        file.write(json.dumps(lost) + "\n")
+    other.write_text(json.dumps(lost | {"written": lost["written"] + 1}) + "\n")
     assert {"extra-file", "metadata", "failures", "counts"} <= broken(forgery.out)
 
 

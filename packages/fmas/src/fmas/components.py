@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar, cast
 
 from fmas.config import ComponentConfig, RunConfig
+from fmas.errors import ComponentError
 from fmas.plan import StoredPlan
 from fmas.plugins import PluginRegistry, load_plugins
 from fmas.protocols import LLM, Component, Inpainter, Segmenter, Selector
+from fmas.secrecy import one_line
 from fmas.specs import ComponentKind
 from fmas.types import Fingerprint
 
@@ -27,13 +29,14 @@ class ComponentHandle(Generic[ComponentT]):
         registry: Where to find it in this process; another process loads the installed plugins itself.
     """
 
-    __slots__ = ("_component", "_config", "_kind", "_registry")
+    __slots__ = ("_component", "_config", "_fingerprint", "_kind", "_registry")
 
     def __init__(self, kind: ComponentKind, config: ComponentConfig, registry: PluginRegistry | None = None) -> None:
         self._kind: ComponentKind = kind
         self._config = config
         self._registry = registry
         self._component: ComponentT | None = None
+        self._fingerprint: Fingerprint | None = None
 
     def get(self) -> ComponentT:
         """Return the component, creating it at first.
@@ -48,11 +51,35 @@ class ComponentHandle(Generic[ComponentT]):
         return self._component
 
     def fingerprint(self) -> Fingerprint:
-        """Return the component's fingerprint."""
-        return self.get().fingerprint()
+        """Return the component's fingerprint, read once.
+
+        Raises:
+            ComponentError: If it is no fingerprint, or holds something that is no JSON value.
+        """
+        if self._fingerprint is None:
+            self._fingerprint = _checked_fingerprint(self.get().fingerprint(), self._kind, self._config.name)
+        return self._fingerprint
+
+    def release(self) -> None:
+        """Let go of the component; it is created again when it is needed again."""
+        self._component = None
 
     def __reduce__(self) -> tuple[Callable[..., ComponentHandle[ComponentT]], tuple[ComponentKind, ComponentConfig]]:
         return ComponentHandle, (self._kind, self._config)
+
+
+def _checked_fingerprint(fingerprint: object, kind: str, name: str) -> Fingerprint:
+    advice = "check it with fmas.testing.check_fingerprint"
+    if not isinstance(fingerprint, Fingerprint):
+        got = type(fingerprint).__name__
+        raise ComponentError(f"expected a Fingerprint from the {kind} {name!r}, got {got}; {advice}")
+    try:
+        fingerprint.digest()
+    except (TypeError, ValueError) as error:
+        raise ComponentError(
+            f"expected JSON values in the fingerprint of the {kind} {name!r}, got: {one_line(error)}; {advice}"
+        ) from error
+    return fingerprint
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +95,27 @@ class RunComponents:
     @classmethod
     def from_config(cls, config: RunConfig, registry: PluginRegistry) -> RunComponents:
         """Find the components that ``config`` names; unknown names and wrong options fail here."""
-        spec = registry.spec("llm", config.llm.name)
+        live = registry.spec("llm", config.llm.name).live
         components = cls(
             llm=ComponentHandle("llm", config.llm, registry),
             segmenter=ComponentHandle("segmenter", config.segmenter, registry),
             inpainter=ComponentHandle("inpainter", config.inpainter, registry),
             selector=ComponentHandle("selector", config.selector, registry),
-            llm_is_live=spec.live,
+            llm_is_live=live,
         )
         components.fingerprints()
+        if not live:  # a live one may need a key, which a run with a stored plan does not
+            components.llm.fingerprint()
         return components
 
+    def release(self) -> None:
+        """Let go of all components, before worker processes create their own."""
+        for handle in (self.llm, self.segmenter, self.inpainter, self.selector):
+            handle.release()
+
     def fingerprints(self) -> dict[str, Fingerprint]:
-        """Return kind -> fingerprint."""
+        """Return kind -> fingerprint of everything that touches pixels; the LLM counts through its plan."""
         return {
-            "llm": self.llm.fingerprint(),
             "segmenter": self.segmenter.fingerprint(),
             "inpainter": self.inpainter.fingerprint(),
             "selector": self.selector.fingerprint(),

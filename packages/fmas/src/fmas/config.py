@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
+from fmas.secrecy import first_secret_setting
 from fmas.slugs import slug
 
 __all__ = [
@@ -26,7 +27,6 @@ RegionShape: TypeAlias = Literal["rectangle", "ellipse", "stroke", "blob"]
 Anything: TypeAlias = object  # inside RunConfig the word `object` is a field
 Fraction: TypeAlias = Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)]
 
-_SECRET_KEY = re.compile(r"(api[-_]?key|token|secret|password)$", re.IGNORECASE)
 _CATEGORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 
 
@@ -49,11 +49,9 @@ class ComponentConfig(BaseModel):
 
     @model_validator(mode="after")
     def _refuse_secrets(self) -> ComponentConfig:
-        for key, value in self.__pydantic_extra__.items():
-            credentials = isinstance(value, str) and "@" in urlsplit(value).netloc
-            if _SECRET_KEY.search(key) or credentials:
-                # The resolved configuration is written to OUT; a key must never get that far.
-                raise ValueError(f"option {key!r} would put a secret into a file; set it in the environment instead")
+        if key := first_secret_setting(self.__pydantic_extra__):
+            # The resolved configuration is written to OUT; a key must never get that far.
+            raise ValueError(f"option {key!r} would put a secret into a file; set it in the environment instead")
         return self
 
     @property
@@ -88,12 +86,12 @@ class RegionConfig(_Section):
     shape: RegionShape = "rectangle"
     area: tuple[float, float] = (0.01, 0.1)
     aspect: tuple[float, float] = (0.33, 3.0)
-    min_pixels: int = Field(default=64, ge=1)
+    min_pixels: int = Field(strict=True, default=64, ge=1)
     min_overlap: Fraction = 0.6
     min_overlap_at_border: Fraction = 0.3
     edge_margin: Fraction = 0.35
-    redraws: int = Field(default=100, ge=0, le=10_000)
-    placements: int = Field(default=3, ge=1, le=100)
+    redraws: int = Field(strict=True, default=100, ge=0, le=10_000)
+    placements: int = Field(strict=True, default=3, ge=1, le=100)
 
     @field_validator("area")
     @classmethod
@@ -119,7 +117,7 @@ class CropConfig(_Section):
     """
 
     context: float = Field(default=0.5, ge=0.0, le=10.0, allow_inf_nan=False)
-    min_side: int = Field(default=64, ge=1, le=4096)
+    min_side: int = Field(strict=True, default=64, ge=1, le=4096)
 
 
 class RefineConfig(_Section):
@@ -133,11 +131,11 @@ class RefineConfig(_Section):
         attempts: How often each candidate is painted before it is given up.
     """
 
-    min_noise_floor: int = Field(default=4, ge=4, le=100)
-    min_peak: int = Field(default=8, ge=8, le=255)
+    min_noise_floor: int = Field(strict=True, default=4, ge=4, le=100)
+    min_peak: int = Field(strict=True, default=8, ge=8, le=255)
     min_changed: float = Field(default=0.9, ge=0.9, le=1.0)
-    min_area: int = Field(default=6, ge=1)
-    attempts: int = Field(default=4, ge=1, le=100)
+    min_area: int = Field(strict=True, default=6, ge=1)
+    attempts: int = Field(strict=True, default=4, ge=1, le=100)
 
 
 class SelectConfig(_Section):
@@ -152,8 +150,8 @@ class SelectConfig(_Section):
     @field_validator("band")
     @classmethod
     def _band(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if value[0] < 0:
-            raise ValueError(f"expected distances >= 0, got {value[0]}")
+        if not all(math.isfinite(bound) and bound >= 0 for bound in value):
+            raise ValueError(f"expected finite distances >= 0, got {value[0]}, {value[1]}")
         return _ordered(value, "band")
 
 
@@ -164,7 +162,7 @@ class WriteConfig(_Section):
         compress_level: zlib level of the PNG files; 0 is fastest, 9 smallest.
     """
 
-    compress_level: int = Field(default=4, ge=0, le=9)
+    compress_level: int = Field(strict=True, default=4, ge=0, le=9)
 
 
 class RunConfig(_Section):
@@ -189,14 +187,14 @@ class RunConfig(_Section):
     out: Path
     object: str | None = Field(default=None, min_length=1, max_length=500, pattern=r"\S")
     category: str | None = None
-    per_image: int = Field(default=1, ge=1, le=1000)
-    candidates: int = Field(default=4, ge=1, le=100)
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    limit: int | None = Field(default=None, ge=1)
-    workers: int = Field(default=1, ge=1, le=256)
+    per_image: int = Field(strict=True, default=1, ge=1, le=1000)
+    candidates: int = Field(strict=True, default=4, ge=1, le=100)
+    seed: int = Field(strict=True, default=0, ge=0, lt=2**63)
+    limit: int | None = Field(strict=True, default=None, ge=1)
+    workers: int = Field(strict=True, default=1, ge=1, le=256)
     shard: tuple[int, int] = (1, 1)
     holdout_good: float = Field(default=0.0, ge=0.0, lt=1.0)
-    max_pixels: int = Field(default=200_000_000, ge=1)
+    max_pixels: int = Field(strict=True, default=200_000_000, ge=1, le=2**31)
     llm: ComponentConfig = ComponentConfig()
     segmenter: ComponentConfig = ComponentConfig()
     inpainter: ComponentConfig = ComponentConfig()

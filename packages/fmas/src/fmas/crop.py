@@ -20,6 +20,8 @@ from fmas.types import BoolMask, Defect, InpaintJob, RGBImage
 
 __all__ = ["Crop", "cut_crop"]
 
+_LEAST_WORKING_SIZE = 16
+
 ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 
@@ -104,6 +106,7 @@ def cut_crop(image: RGBImage, foreground: BoolMask, region: Region, config: Crop
     Returns:
         The crop, inside the photograph.
     """
+    _check_traits(inpainter)
     height, width = image.shape[:2]
     border = round(config.context * max(region.box.width, region.box.height))
     left, right = _span(region.box.left, region.box.right, border, config.min_side, width)
@@ -120,6 +123,20 @@ def cut_crop(image: RGBImage, foreground: BoolMask, region: Region, config: Crop
         multiple=inpainter.multiple,
         working_size=inpainter.working_size,
     )
+
+
+def _check_traits(inpainter: Inpainter) -> None:
+    multiple: object = inpainter.multiple  # whatever a plugin really has there
+    size: object = inpainter.working_size
+    if not isinstance(multiple, int) or multiple < 1:
+        raise ComponentError(
+            f"expected an inpainter's multiple as a whole number >= 1, got {multiple!r}; mend the plugin"
+        )
+    if size is not None and (not isinstance(size, int) or size < _LEAST_WORKING_SIZE):
+        raise ComponentError(
+            f"expected an inpainter's working_size as a whole number >= {_LEAST_WORKING_SIZE} or None, got {size!r}; "
+            "mend the plugin"
+        )
 
 
 def _span(low: int, high: int, border: int, least: int, size: int) -> tuple[int, int]:

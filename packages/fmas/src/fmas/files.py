@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import errno
-import itertools
-import os
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,11 +21,10 @@ class AtomicWriter:
         temporary: Folder for the temporary files, on the same file system as every target.
     """
 
-    __slots__ = ("_counter", "_temporary")
+    __slots__ = ("_temporary",)
 
     def __init__(self, temporary: Path) -> None:
         self._temporary = temporary
-        self._counter = itertools.count()
 
     def write(self, path: Path, content: bytes) -> None:
         """Make ``path`` hold ``content``, creating its folder.
@@ -44,13 +42,12 @@ class AtomicWriter:
         Raises:
             OutputError: If the disk is full or the folder cannot be written; ``path`` is as it was before.
         """
-        temporary = self._temporary / f"{os.getpid()}-{next(self._counter)}.part"
+        temporary = self._temporary / f"{uuid.uuid4().hex}.part"
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
             self._temporary.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
                 yield file
-            temporary.replace(path)
+            _move(temporary, path)
         except OSError as error:
             raise unwritable(path, error) from error
         finally:
@@ -59,6 +56,19 @@ class AtomicWriter:
     def write_text(self, path: Path, content: str) -> None:
         """Make ``path`` hold ``content`` in UTF-8 with Unix line ends on every system."""
         self.write(path, content.encode())
+
+
+def _move(temporary: Path, path: Path) -> None:
+    """Move a file into its folder; another shard may be removing that folder because it is still empty."""
+    for last in (False, False, True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            temporary.replace(path)
+        except FileNotFoundError:
+            if last:
+                raise
+        else:
+            return
 
 
 def unwritable(path: Path, error: OSError) -> OutputError:

@@ -36,7 +36,6 @@ def run_identity(
         **{
             kind: {"name": print_.name, "version": print_.version, "config": dict(print_.config)}
             for kind, print_ in fingerprints.items()
-            if kind != "llm"
         },
         "region": config.region.model_dump(mode="json"),
         "crop": config.crop.model_dump(mode="json"),

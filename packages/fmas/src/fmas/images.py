@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import stat
 import struct
@@ -94,7 +95,7 @@ def read_image(
         if min(image.size) < min_side:
             raise ImageError(
                 f"expected an image of at least {min_side} x {min_side} pixels, got {_size(image)} in {name} "
-                "(too small); remove it or use a larger photograph"
+                "(too small); replace it by a larger photograph"
             )
         _refuse_unreadable_layout(image, name)
         image.load()
@@ -186,14 +187,15 @@ def _read_bytes(path: Path, name: str, *, max_bytes: int) -> bytes:
             kind = "a folder" if stat.S_ISDIR(mode) else "something that is no regular file"
             raise ImageError(f"expected an image file, got {kind} at {name}; name a file")
         with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
+            # Not max_bytes + 1 at once: Python would set that much memory aside before it reads.
+            content = file.read(min(max_bytes, os.fstat(file.fileno()).st_size) + 1)
     except FileNotFoundError as error:
         raise ImageError(f"expected an image file, got nothing at {name} (missing); restore it or rerun") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = getattr(error, "strerror", None) or str(error)
         raise ImageError(f"expected a readable file, got {reason!r} for {name}; check its permissions") from error
     if not content:
-        raise ImageError(f"expected an image, got an empty file (0 bytes) at {name}; copy it again or remove it")
+        raise ImageError(f"expected an image, got an empty file (0 bytes) at {name}; copy it again")
     if len(content) > max_bytes:
         raise ImageError(
             f"expected at most {max_bytes} bytes, got a larger file at {name}; crop or downscale it, or save one frame"
@@ -224,7 +226,7 @@ def _decoding(name: str, formats: tuple[str, ...]) -> Iterator[None]:
         )
         raise ImageError(
             f"expected a whole {' or '.join(formats)} image, got damaged or unsupported content in {name} ({reason}); "
-            "copy it again, convert it or remove it"
+            "copy it again or convert it"
         ) from error
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from fmas.components import ComponentHandle
 from fmas.config import CropConfig, RefineConfig
 from fmas.crop import Crop, cut_crop
 from fmas.errors import ComponentError
 from fmas.protocols import Inpainter
-from fmas.refine import Refined, refine
+from fmas.refine import Refined, blank_paint, refine
 from fmas.samples import Candidate, Failure, Pair, Region, Rejection, RejectReason, Sample
 from fmas.seeds import SampleSeeds
 from fmas.stages import Resources
-from fmas.types import Defect, Fingerprint
+from fmas.types import Defect, Fingerprint, InpaintJob
 
 __all__ = ["InpaintStage"]
+
+_JOBS_PER_CALL = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +53,7 @@ class _Progress:
                 InpaintStage.name,
                 "rejected",
                 f"expected an accepted candidate, got {len(self.rejected)} rejected ones ({reasons}); "
-                "raise refine.attempts or choose another --inpainter or defect",
+                "try more refine.attempts or another --inpainter into another --out",
             )
         rejections = tuple(self.rejected)
         return replace(pair, region=self.region, candidates=accepted, rejections=rejections, failure=failure)
@@ -175,18 +179,22 @@ class InpaintStage:
                 still_wanted.append(item)
         return still_wanted
 
-    def _paint(self, wanted: Sequence[_Wanted], attempt: int) -> list[tuple[_Wanted, int, Refined | RejectReason]]:
-        seeds = [item.seeds.candidate(item.candidate, attempt) for item in wanted]
-        jobs = [item.crop.job(item.defect, seed) for item, seed in zip(wanted, seeds, strict=True)]
-        outputs = self._inpainter.get().inpaint(jobs)
-        if len(outputs) != len(jobs):
-            raise ComponentError(
-                f"expected {len(jobs)} crops from the inpainter, got {len(outputs)}; "
-                "check it with fmas.testing.check_inpainter"
-            )
-        results = []
-        for item, seed, output in zip(wanted, seeds, outputs, strict=True):
-            crop = item.crop
-            raw = crop.restore(output)
-            results.append((item, seed, refine(crop.image, raw, crop.region, crop.foreground, self._refine)))
-        return results
+    def _paint(self, wanted: Sequence[_Wanted], attempt: int) -> Iterator[tuple[_Wanted, int, Refined | RejectReason]]:
+        """Paint and refine a few candidates at a time, so that memory does not grow with how many are wanted."""
+        for start in range(0, len(wanted), _JOBS_PER_CALL):
+            some = wanted[start : start + _JOBS_PER_CALL]
+            seeds = [item.seeds.candidate(item.candidate, attempt) for item in some]
+            jobs = [item.crop.job(item.defect, seed) for item, seed in zip(some, seeds, strict=True)]
+            outputs = self._inpainter.get().inpaint(jobs)
+            if len(outputs) != len(jobs):
+                raise ComponentError(
+                    f"expected {len(jobs)} crops from the inpainter, got {len(outputs)}; "
+                    "check it with fmas.testing.check_inpainter"
+                )
+            for item, job, output in zip(some, jobs, outputs, strict=True):
+                yield item, job.seed, self._judge(item.crop, job, output)
+
+    def _judge(self, crop: Crop, job: InpaintJob, output: object) -> Refined | RejectReason:
+        raw = crop.restore(output)  # checks what came back
+        blank = blank_paint(job.image, np.asarray(output), job.region)
+        return blank if blank is not None else refine(crop.image, raw, crop.region, crop.foreground, self._refine)

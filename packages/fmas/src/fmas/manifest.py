@@ -1,14 +1,17 @@
 """The log of what was done: one JSON line per finished or failed pair, written after its files.
 
 Everything else that describes the data set (``metadata.jsonl``, ``failures.jsonl``, the card, the counts) is derived
-from it, so nothing else has to survive a crash. Each shard appends to a file of its own; the last line of a stem wins.
+from it, so nothing else has to survive a crash. Each shard appends to a file of its own; the newest line of a stem
+counts.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -17,6 +20,8 @@ from fmas.errors import OutputError
 from fmas.files import unwritable
 
 __all__ = ["ManifestEntry", "ManifestIndex", "ManifestWriter"]
+
+_BLOCK = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class ManifestEntry:
         row: The pair's row in ``metadata.jsonl``.
         failure: ``stage``, ``reason``, ``message``.
         rejections: ``candidate``, ``attempt``, ``seed``, ``reason`` of every candidate that was not accepted.
+        written: When, in nanoseconds since 1970; the newest line of a stem counts, in whichever shard's file it stands.
     """
 
     stem: int
@@ -40,6 +46,7 @@ class ManifestEntry:
     row: Mapping[str, object] | None
     failure: Mapping[str, str] | None
     rejections: tuple[Mapping[str, object], ...]
+    written: int = 0
 
     def to_line(self) -> str:
         """Return the line, without its end."""
@@ -51,6 +58,7 @@ class ManifestEntry:
             "row": self.row,
             "failure": self.failure,
             "rejections": list(self.rejections),
+            "written": self.written,
         }
         return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
@@ -74,6 +82,7 @@ class ManifestEntry:
                 row=content["row"],
                 failure=content["failure"],
                 rejections=tuple(content["rejections"]),
+                written=int(content["written"]),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"expected a manifest line, got {line[:80]!r}") from error
@@ -105,7 +114,7 @@ class ManifestWriter:
         Raises:
             OutputError: If the disk is full; the unfinished line is cut off again.
         """
-        line = entry.to_line().encode() + b"\n"
+        line = replace(entry, written=time.time_ns()).to_line().encode() + b"\n"
         before = self._file.tell()
         try:
             if self._file.write(line) != len(line):
@@ -128,9 +137,16 @@ def _cut_unfinished_line(path: Path) -> None:
     if not path.exists():
         return
     with path.open("r+b") as file:
-        content = file.read()
-        end = content.rfind(b"\n") + 1
-        if end != len(content):
+        size = end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(end - _BLOCK, 0)
+            file.seek(start)
+            last = file.read(end - start).rfind(b"\n")
+            if last >= 0:
+                end = start + last + 1
+                break
+            end = start
+        if end != size:
             file.truncate(end)
 
 
@@ -147,7 +163,7 @@ class ManifestIndex:
     def __init__(self, folder: Path) -> None:
         self._files = sorted(folder.glob("shard-*.jsonl")) if folder.is_dir() else []
         self._positions: dict[int, tuple[int, int]] = {}
-        self._done: dict[int, int] = {}
+        self._written: dict[int, int] = {}
         for number, path in enumerate(self._files):
             self._scan(number, path)
 
@@ -164,13 +180,9 @@ class ManifestIndex:
             entry = ManifestEntry.from_line(line)
         except ValueError as error:
             raise OutputError(f"{path} at byte {position}: {error}; remove that line and run again") from error
-        if entry.status == "failed" and self._done.get(entry.stem, number) != number:
-            return  # a failure does not undo what another split of the shards finished
-        self._positions[entry.stem] = (number, position)
-        if entry.status == "done":
-            self._done[entry.stem] = number
-        else:
-            self._done.pop(entry.stem, None)
+        if entry.written >= self._written.get(entry.stem, entry.written):
+            self._positions[entry.stem] = (number, position)
+            self._written[entry.stem] = entry.written
 
     def entries(self) -> Iterator[ManifestEntry]:
         """Yield the latest line of every stem, by stem."""

@@ -23,9 +23,9 @@ from fmas.versions import library_versions
 __all__ = ["OpenOutput", "read_run_file"]
 
 _LOCK_NAME = re.compile(r"shard-(\d+)-of-(\d+)\.lock")
-# What `fmas plan` may have left before the first run, and what a file browser leaves anywhere.
-_HARMLESS = {"plan.json", ".tmp", ".DS_Store", "Thumbs.db", "desktop.ini"}
-_LOCK_SECONDS = 60
+# What `fmas plan` or a run killed before its run.json may have left, and what a file browser leaves anywhere.
+_HARMLESS = {"plan.json", "config.resolved.yaml", ".tmp", ".DS_Store", "Thumbs.db", "desktop.ini"}
+_LOCK_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from fmas.errors import PlanError
+from fmas.errors import FmasError, PlanError
 from fmas.options import explain
 from fmas.protocols import LLM
+from fmas.secrecy import one_line
 from fmas.slugs import defect_slugs
 from fmas.types import Defect, Fingerprint, PlanRequest, PromptPlan
 
@@ -75,7 +76,14 @@ def ask_for_plan(llm: LLM, request: PlanRequest) -> StoredPlan:
     Raises:
         PlanError: If the answer is no plan.
     """
-    answer: object = llm.plan(request)  # whatever a plugin really returned
+    try:
+        answer: object = llm.plan(request)  # whatever a plugin really returned
+    except FmasError:
+        raise
+    except Exception as error:
+        raise PlanError(
+            f"expected a plan from the llm, got {type(error).__name__}: {one_line(error)}; mend that and run again"
+        ) from error
     dumped = answer.model_dump() if isinstance(answer, BaseModel) else answer
     try:
         plan = PromptPlan.model_validate(dumped)
@@ -92,12 +100,16 @@ def read_plan(path: Path) -> StoredPlan:
     """
     try:
         content = json.loads(path.read_bytes())
-    except ValueError as error:
-        raise PlanError(f"expected JSON in {path}, got {error}; delete the file to ask the llm again") from error
+    except OSError as error:
+        raise PlanError(
+            f"expected a readable file {path}, got {error.strerror}; check it or choose another --out"
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise PlanError(f"expected JSON in {path}, got {one_line(error)}; restore the file") from error
     try:
         parsed = _PlanFile.model_validate(content)
     except ValidationError as error:
         problem = explain(error, _PlanFile)
-        raise PlanError(f"expected a prompt plan in {path}, got {problem}; mend it or delete the file") from error
+        raise PlanError(f"expected a prompt plan in {path}, got {problem}; mend the file") from error
     author = Fingerprint(parsed.llm.name, parsed.llm.version, dict(parsed.llm.config))
     return StoredPlan(parsed.object, author, parsed.defects)

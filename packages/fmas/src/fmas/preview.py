@@ -5,9 +5,9 @@ from __future__ import annotations
 from fmas.components import RunComponents
 from fmas.config import RunConfig
 from fmas.layout import OutputLayout
-from fmas.pipeline import finished_stems, refuse_too_many, wanted_samples, without_finished
 from fmas.plugins import PluginRegistry, load_plugins
 from fmas.sources import scan_sources
+from fmas.work import finished_pairs, refuse_too_many, wanted_samples, without_finished
 
 __all__ = ["preview_run"]
 
@@ -24,7 +24,7 @@ def preview_run(config: RunConfig, *, registry: PluginRegistry | None = None) ->
     refuse_too_many(config, len(found.sources))
     layout = OutputLayout(config.out, config.category_name)
     wanted = wanted_samples(config, found.sources)
-    done = finished_stems(layout)
+    done = finished_pairs(layout)
     pending = [sample for sample in (without_finished(sample, done) for sample in wanted) if sample.pairs]
     pairs = sum(len(sample.pairs) for sample in pending if not sample.held_out)
     return {
@@ -37,5 +37,6 @@ def preview_run(config: RunConfig, *, registry: PluginRegistry | None = None) ->
         "candidates_to_paint": pairs * config.candidates,
         "held_out_good": sum(sample.held_out for sample in pending),
         "finished_before": sum(len(sample.pairs) for sample in wanted) - sum(len(sample.pairs) for sample in pending),
+        "llm": config.llm.name,
         **{kind: fingerprint.name for kind, fingerprint in components.fingerprints().items()},
     }

@@ -22,7 +22,7 @@ from fmas.config import RefineConfig
 from fmas.samples import RejectReason
 from fmas.types import BoolMask, RGBImage
 
-__all__ = ["Refined", "grey_level_change", "refine"]
+__all__ = ["Refined", "blank_paint", "grey_level_change", "refine"]
 
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=np.bool_)
 _FLOOR_PERCENTILE = 99.0
@@ -81,8 +81,27 @@ def refine(
         return RejectReason.TOO_SMALL
     composite = original.copy()
     composite[mask] = raw[mask]
+    for array in (composite, mask):
+        array.flags.writeable = False  # a selector that works in place must fail, not corrupt what is written
     reason = _objection(original, composite, mask, foreground, config)
     return reason if reason is not None else Refined(composite, mask, floor, high)
+
+
+def blank_paint(original: RGBImage, raw: RGBImage, region: BoolMask) -> RejectReason | None:
+    """Say whether a backend blanked the region out, as safety checkers do; judged before anything is resized.
+
+    Args:
+        original: What the backend was given, ``(H, W, 3)`` uint8.
+        raw: What it returned, same shape.
+        region: ``(H, W)`` bool, not empty.
+
+    Returns:
+        ``BLACK`` or ``SATURATED``, or ``None`` if there is something to look at.
+    """
+    painted, given = raw[region], original[region]
+    if painted.max() <= _ALMOST_BLACK and given.mean() > _CLEARLY_LIT:
+        return RejectReason.BLACK
+    return RejectReason.SATURATED if _clipped(painted) >= _CLIPPED_SHARE > _clipped(given) else None
 
 
 def _objection(

@@ -78,7 +78,7 @@ class RegionStage:
                 self.name,
                 "no_region",
                 f"expected a {self._config.shape} with {self._config.min_overlap:.0%} on the foreground, found none in "
-                f"{self._config.redraws + 1} draws; lower region.min_overlap or region.area",
+                f"{self._config.redraws + 1} draws; try a lower region.min_overlap or region.area into another --out",
             )
         return replace(
             pair, defect=defect, defect_slug=self._plan.slugs[choice], placements=placements, failure=failure

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self
 
+from fmas.secrecy import one_line
 from fmas.sources import Source
 from fmas.types import BoolMask, Defect, Foreground, RGBImage
 
@@ -156,6 +157,7 @@ class Sample:
     Attributes:
         source: Where it comes from.
         pairs: What is to be made.
+        known_sha256: SHA-256 of the source file that its finished pairs were made of; empty if there are none.
         held_out: Whether it goes to ``test/good`` as it is.
         image: ``(H, W, 3)`` uint8 RGB, once decoded.
         source_sha256: SHA-256 of the source file, once read.
@@ -165,6 +167,7 @@ class Sample:
 
     source: Source
     pairs: tuple[Pair, ...]
+    known_sha256: str = ""
     held_out: bool = False
     image: RGBImage | None = None
     source_sha256: str = ""
@@ -183,8 +186,7 @@ class Sample:
 
     def with_failure(self, stage: str, error: BaseException) -> Self:
         """Return this sample as failed by ``error``, without its pixels."""
-        message = " ".join(str(error).split()) or type(error).__name__
-        return replace(self, failure=Failure(stage, type(error).__name__, message)).without_pixels()
+        return replace(self, failure=Failure(stage, type(error).__name__, one_line(error))).without_pixels()
 
     def with_pair(self, pair: Pair) -> Self:
         """Return this sample with ``pair`` in the place of the one of the same index."""

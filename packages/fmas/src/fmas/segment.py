@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from fmas.components import ComponentHandle
-from fmas.errors import ComponentError
+from fmas.errors import ComponentError, ImageError
 from fmas.images import read_image
 from fmas.protocols import Segmenter
 from fmas.samples import Sample
@@ -16,6 +16,8 @@ from fmas.stages import Resources
 from fmas.types import Fingerprint, Foreground, RGBImage
 
 __all__ = ["SegmentStage", "checked_foreground"]
+
+_KINDS = ("object", "texture")
 
 
 class SegmentStage:
@@ -48,6 +50,11 @@ class SegmentStage:
 
     def _process_one(self, sample: Sample) -> Sample:
         image, digest = read_image(sample.source.path, max_pixels=self._max_pixels, shown_as=sample.source.relative)
+        if sample.known_sha256 not in ("", digest):
+            raise ImageError(
+                f"expected the photograph {sample.source.relative!r} that other pairs were made of, got another "
+                "content; restore it, or choose another --out"
+            )
         image.flags.writeable = False  # a component that writes into its input must fail, not corrupt the twin
         sample = replace(sample, image=image, source_sha256=digest)
         if sample.held_out:
@@ -56,10 +63,11 @@ class SegmentStage:
 
 
 def checked_foreground(foreground: Foreground, image: RGBImage) -> Foreground:
-    """Return ``foreground`` if it keeps the segmenter's contract.
+    """Return a copy of ``foreground`` if it keeps the segmenter's contract.
 
     Raises:
-        ComponentError: If the mask has another size or dtype than promised, or is empty.
+        ComponentError: If the mask has another size or dtype than promised, or is empty, or kind or confidence is
+            none.
     """
     mask = foreground.mask
     if mask.dtype != np.bool_ or mask.shape != image.shape[:2]:
@@ -67,6 +75,14 @@ def checked_foreground(foreground: Foreground, image: RGBImage) -> Foreground:
             f"expected a bool mask of shape {image.shape[:2]} from the segmenter, got {mask.dtype} {mask.shape}; "
             "check it with fmas.testing.check_segmenter"
         )
+    confidence: object = foreground.confidence
+    if not isinstance(confidence, (int, float)) or not 0.0 <= confidence <= 1.0 or foreground.kind not in _KINDS:
+        raise ComponentError(
+            f"expected kind object or texture and a confidence in [0, 1] from the segmenter, got {foreground.kind!r} "
+            f"and {confidence!r}; check it with fmas.testing.check_segmenter"
+        )
     if not mask.any():
         raise ComponentError("expected a foreground, got an empty mask from the segmenter; try another --segmenter")
-    return foreground
+    mask = mask.copy()  # a segmenter may use its buffer again
+    mask.flags.writeable = False
+    return replace(foreground, mask=mask)

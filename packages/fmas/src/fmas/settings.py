@@ -68,7 +68,10 @@ def resolve(layers: Iterable[Layer]) -> Resolved:
     merged: dict[str, object] = {}
     origins: dict[str, str] = {}
     for layer in layers:
-        _merge(merged, _normalised(layer.values), origins, layer.origin, path="")
+        try:
+            _merge(merged, _normalised(layer.values), origins, layer.origin, path="")
+        except RecursionError as error:
+            raise ConfigError(f"expected settings of a finite depth, got a loop in {layer.origin}; mend it") from error
     try:
         config = RunConfig.model_validate(merged)
     except ValidationError as error:
@@ -99,7 +102,7 @@ def file_layer(path: Path | None, *, folder: Path) -> Layer | None:
         raise ConfigError(
             f"expected a readable configuration file, got {path}: {error.strerror}; check the path"
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # PyYAML lets impossible dates and numbers through
         reason = " ".join(str(error).split())
         raise ConfigError(f"expected YAML in {path}, got: {reason}; mend the file") from error
     if content is None:
@@ -158,7 +161,7 @@ def flattened(config: RunConfig) -> list[tuple[str, object]]:
 def _yaml_value(text: str, what: str) -> object:
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"expected a YAML value for {what}, got {text!r}: {reason}; quote it") from error
 

@@ -44,7 +44,7 @@ def plan(
     """
     with reported_errors():
         from fmas.errors import UsageError
-        from fmas.pipeline import store_plan
+        from fmas.planning import store_plan
 
         given: dict[str, object] = {"images": images or Path(), "out": out, "object": object_, "llm": llm}
         resolved = resolve_settings(given, settings=settings, config=config, defects=defects)

@@ -6,7 +6,6 @@ The expectations come from the design, the manifest and the rows, not from the c
 * ``config``: config.resolved.yaml is a usable configuration and agrees with run.json.
 * ``plan``: plan.json is a usable plan, and the one that run.json names.
 * ``manifest``: Every line of every manifest file is a whole, well-formed line.
-* ``manifest-unique``: No two finished lines of one stem differ.
 * ``manifest-source``: Every stem belongs to its source: sources are numbered in sorted order.
 * ``counts``: The counts in run.json are those of the manifest.
 * ``failures``: failures.jsonl lists exactly the failed lines of the manifest, by stem.

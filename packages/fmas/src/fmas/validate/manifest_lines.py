@@ -16,11 +16,11 @@ __all__ = ["ManifestLines"]
 class ManifestLines:
     """The line that counts for every stem, kept as positions so that memory does not grow with the rows.
 
-    Within a file the last line of a stem counts; a failure in one file does not undo what another file finished.
+    The newest line of a stem counts, in whichever file it stands.
 
     Args:
         out: The output folder.
-        log: Told of every broken or contradictory line.
+        log: Told of every broken line.
 
     Attributes:
         whole: Whether every line could be read. If not, what the lines leave unmentioned proves nothing.
@@ -31,7 +31,7 @@ class ManifestLines:
         folder = out / "manifest"
         self._paths = sorted(folder.glob("shard-*.jsonl")) if folder.is_dir() else []
         self._positions: dict[int, tuple[int, int]] = {}
-        self._done: set[int] = set()
+        self._written: dict[int, int] = {}
         self.whole = True
         if not self._paths:
             self._complain("manifest", "expected shard-I-of-N.jsonl in it, got none; run the same fmas run again")
@@ -68,27 +68,9 @@ class ManifestLines:
         except ValueError as error:
             self._complain(where, f"expected a manifest line, got {error}; remove it and run the same fmas run again")
             return
-        stem, before = entry.stem, self._positions.get(entry.stem)
-        if stem in self._done and before is not None:
-            if entry.status == "failed" and before[0] != number:
-                return
-            if entry.status == "done" and before[0] != number:  # in one file the later line is a pair made again
-                self._compare(entry, before, where)
-        self._positions[stem] = (number, position)
-        if entry.status == "done":
-            self._done.add(stem)
-        else:
-            self._done.discard(stem)
-
-    def _compare(self, entry: ManifestEntry, before: tuple[int, int], where: str) -> None:
-        earlier = self._entry_at(before)
-        if earlier is not None and earlier != entry:
-            self._log.add(
-                Rule.MANIFEST_UNIQUE,
-                where,
-                f"expected at most one result for stem {entry.stem}, got another one than the earlier line in "
-                f"{self._name(before[0])} holds; remove the line whose SHA-256 the files do not have",
-            )
+        if entry.written >= self._written.get(entry.stem, entry.written):
+            self._positions[entry.stem] = (number, position)
+            self._written[entry.stem] = entry.written
 
     def _entry_at(self, position: tuple[int, int]) -> ManifestEntry | None:
         """Return the entry, or ``None`` if the file changed since it was scanned."""

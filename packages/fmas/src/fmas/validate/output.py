@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fmas.errors import OutputError, UsageError
+from fmas.secrecy import secret_values
 from fmas.validate.derived_files import check_card, check_failures, check_metadata
 from fmas.validate.finished_lines import FinishedLines
 from fmas.validate.leaks import check_secrets
 from fmas.validate.manifest_lines import ManifestLines
 from fmas.validate.numbering import SourceNumbering
-from fmas.validate.problems import ProblemLog, ValidationReport, secret_values
+from fmas.validate.problems import ProblemLog, ValidationReport
 from fmas.validate.run_files import RunFile, Tally, check_config, check_counts, read_run, read_stored_plan
 from fmas.validate.tree import DatasetTree, ListedFiles
 
@@ -43,7 +44,7 @@ def validate_output(out: Path, *, progress: ValidationProgress | None = None) ->
         OutputError: If it holds nothing that a run writes.
     """
     _refuse_no_output(out)
-    log = ProblemLog(secret_values(os.environ))
+    log = ProblemLog(secret_values())
     run = read_run(out, log)
     check_config(out, run, log)
     plan = read_stored_plan(out, run, log)

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 from fmas.validate.rules import Rule
 
-__all__ = ["Problem", "ProblemLog", "ValidationReport", "printable", "secret_values"]
+__all__ = ["Problem", "ProblemLog", "ValidationReport", "printable"]
 
-_SECRET_SUFFIXES = ("_API_KEY", "_TOKEN", "_SECRET")
-_SHORTEST_SECRET = 8
 _LONGEST_MESSAGE = 500
 
 
@@ -111,12 +109,3 @@ def printable(text: str) -> str:
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
-
-
-def secret_values(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return variable -> value of everything in the environment that is a secret by its name."""
-    return {
-        name: value
-        for name, value in environment.items()
-        if name.upper().endswith(_SECRET_SUFFIXES) and len(value) >= _SHORTEST_SECRET
-    }

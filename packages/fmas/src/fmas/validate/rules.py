@@ -29,7 +29,6 @@ class Rule(StrEnum):
     CONFIG = "config", "config.resolved.yaml is a usable configuration and agrees with run.json"
     PLAN = "plan", "plan.json is a usable plan, and the one that run.json names"
     MANIFEST = "manifest", "Every line of every manifest file is a whole, well-formed line"
-    MANIFEST_UNIQUE = "manifest-unique", "No two finished lines of one stem differ"
     MANIFEST_SOURCE = "manifest-source", "Every stem belongs to its source: sources are numbered in sorted order"
     COUNTS = "counts", "The counts in run.json are those of the manifest"
     FAILURES = "failures", "failures.jsonl lists exactly the failed lines of the manifest, by stem"

@@ -1,0 +1,102 @@
+"""Getting the run's plan: the stored one if there is one, else asked for once and stored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fmas.components import RunComponents
+from fmas.config import RunConfig
+from fmas.errors import ImageError, PlanError
+from fmas.images import read_image
+from fmas.layout import OutputLayout
+from fmas.output import OpenOutput
+from fmas.plan import StoredPlan, ask_for_plan, read_plan
+from fmas.plugins import PluginRegistry, load_plugins
+from fmas.sources import Source, scan_sources
+from fmas.types import PlanRequest, RGBImage
+
+__all__ = ["obtain_plan", "store_plan"]
+
+
+def obtain_plan(
+    config: RunConfig, components: RunComponents, output: OpenOutput, sources: Sequence[Source]
+) -> StoredPlan:
+    """Return the stored plan, or ask for it once and store it.
+
+    Raises:
+        PlanError: If a stored plan is for another object or by another LLM, if the plan that the run was made with is
+            gone, or if a shard of a run with a live LLM has none.
+    """
+    path = output.layout.plan
+    with output.exclusive():
+        if path.exists():
+            plan = read_plan(path)
+            _refuse_other_plan(plan, config, components, path)
+            return plan
+        if output.layout.run.exists():
+            raise PlanError(
+                f"expected {path}, which this run was made with and which is gone; restore it or choose another --out"
+            )
+        if components.llm_is_live and config.shard[1] > 1:
+            command = f"fmas plan --object '{config.object_name}' --llm {config.llm.name} --out {config.out}"
+            raise PlanError(
+                f"expected {path} before a sharded run with the live llm {config.llm.name!r}, whose answers differ; "
+                f"run: {command}"
+            )
+        request = PlanRequest(config.object_name, _reference(sources, config))
+        plan = ask_for_plan(components.llm.get(), request)
+        output.writer.write_text(path, plan.to_json())
+        return plan
+
+
+def store_plan(config: RunConfig, *, with_reference: bool, registry: PluginRegistry | None = None) -> StoredPlan:
+    """Ask for the plan of a run to come and store it; what ``fmas plan`` calls.
+
+    Args:
+        config: The run.
+        with_reference: Whether the LLM may be shown a photograph of ``config.images``.
+        registry: Where the LLM comes from; the installed plugins by default.
+
+    Raises:
+        PlanError: If the LLM's answer is no plan, or another plan is stored already.
+        OutputError: If the output folder cannot be used.
+    """
+    components = RunComponents.from_config(config, registry if registry is not None else load_plugins())
+    sources = scan_sources(config.images, exclude=config.out).sources if with_reference else ()
+    with OpenOutput.open(OutputLayout(config.out, config.category_name), (1, 1)) as output:
+        return obtain_plan(config, components, output, sources)
+
+
+def _refuse_other_plan(plan: StoredPlan, config: RunConfig, components: RunComponents, path: Path) -> None:
+    """Refuse to use a stored plan silently when this run would have asked for another one.
+
+    A live LLM is not created for this: with a stored plan a run needs none of its keys.
+
+    Raises:
+        PlanError: If it is for another object, or from another LLM or other options. Its defects may have been edited.
+    """
+    if plan.object != config.object_name:
+        difference = f"got one for {plan.object!r}; give the same --object"
+    elif plan.llm.name != config.llm.name:
+        difference = f"got one by the llm {plan.llm.name!r}, not {config.llm.name!r}; give --llm {plan.llm.name}"
+    elif not components.llm_is_live and dict(plan.llm.config) != _as_json(components.llm.fingerprint().config):
+        difference = f"got one by the llm {plan.llm.name!r} with other options; give the same ones"
+    else:
+        return
+    raise PlanError(f"expected a plan for {config.object_name!r} in {path}, {difference} or choose another --out")
+
+
+def _as_json(config: Mapping[str, object]) -> dict[str, object]:
+    return dict(json.loads(json.dumps(dict(config))))
+
+
+def _reference(sources: Sequence[Source], config: RunConfig) -> RGBImage | None:
+    """Return the first photograph that can be read."""
+    for source in sources:
+        try:
+            return read_image(source.path, max_pixels=config.max_pixels)[0]
+        except (ImageError, MemoryError):
+            continue  # it is listed as a failure when its turn comes
+    return None

@@ -1,0 +1,111 @@
+"""What a run has to do, what of it is done already, and the manifest lines that say so."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from fmas.config import RunConfig
+from fmas.errors import OutputError, UsageError
+from fmas.layout import OutputLayout
+from fmas.manifest import ManifestEntry, ManifestIndex
+from fmas.samples import Failure, Pair, Sample
+from fmas.seeds import SampleSeeds
+from fmas.sources import Source
+from fmas.write import rejection_rows
+
+__all__ = [
+    "finished_pairs",
+    "manifest_entries",
+    "refuse_changed_photographs",
+    "refuse_too_many",
+    "wanted_samples",
+    "without_finished",
+]
+
+_MOST_STEMS = 1_000_000
+
+
+def wanted_samples(config: RunConfig, sources: Sequence[Source]) -> list[Sample]:
+    """Return what this shard is to make. Stems count over all sources, so that a failure leaves a gap."""
+    shard, shards = config.shard
+    samples = []
+    for source in sources[: config.limit]:
+        if source.index % shards != shard - 1:
+            continue
+        first = source.index * config.per_image
+        seeds = SampleSeeds(config.seed, config.category_name, source.relative, 0)
+        held_out = seeds.fraction("holdout") < config.holdout_good
+        count = 1 if held_out else config.per_image
+        samples.append(Sample(source, tuple(Pair(index, first + index) for index in range(count)), held_out=held_out))
+    return samples
+
+
+def refuse_too_many(config: RunConfig, photographs: int) -> None:
+    """Refuse a run whose stems would not fit into six digits.
+
+    From a million on, ``100000_mask.png`` sorts behind ``1000000_mask.png`` while the images sort the other way, and
+    loaders that pair by position would swap masks without a word.
+
+    Raises:
+        UsageError: If there are too many.
+    """
+    if photographs * config.per_image > _MOST_STEMS:
+        raise UsageError(
+            f"expected at most {_MOST_STEMS} pairs in one data set, got {photographs} photographs times "
+            f"{config.per_image}; split the folder into several runs"
+        )
+
+
+def finished_pairs(layout: OutputLayout) -> dict[int, str]:
+    """Return stem -> SHA-256 of its source file, of every pair whose line says done and whose files are all there."""
+    return {
+        entry.stem: str((entry.row or {}).get("source_sha256", ""))
+        for entry in ManifestIndex(layout.manifest).entries()
+        if entry.status == "done" and all((layout.dataset / name).is_file() for name in entry.files)
+    }
+
+
+def without_finished(sample: Sample, done: Mapping[int, str]) -> Sample:
+    """Return the sample with only the pairs that are still to be made, and what the finished ones were made of."""
+    known = next((done[pair.stem] for pair in sample.pairs if pair.stem in done), "")
+    return replace(sample, known_sha256=known, pairs=tuple(pair for pair in sample.pairs if pair.stem not in done))
+
+
+def refuse_changed_photographs(wanted: Sequence[Sample], done: Mapping[int, str]) -> None:
+    """See whether these are the photographs that the finished pairs were made of, not others of the same names.
+
+    Looks at the first, the middle and the last finished one: reading them all would cost as much as a run.
+
+    Raises:
+        OutputError: If one has changed.
+    """
+    finished = [(sample.source, done[pair.stem]) for sample in wanted for pair in sample.pairs if pair.stem in done]
+    for place in sorted({0, len(finished) // 2, len(finished) - 1}) if finished else ():
+        source, known = finished[place]
+        try:
+            with source.path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            continue  # its pairs are finished; what cannot be read cannot be compared
+        if digest != known:
+            raise OutputError(
+                f"expected the photographs that the finished pairs were made of, but {source.relative!r} has changed; "
+                "restore them, or choose another --out"
+            )
+
+
+def manifest_entries(sample: Sample) -> Iterator[ManifestEntry]:
+    """Yield one line for every pair of a sample that came out of the stages."""
+    for pair in sample.pairs:
+        failure: Failure | None = sample.failure or pair.failure
+        yield ManifestEntry(
+            stem=pair.stem,
+            source=sample.source.relative,
+            status="failed" if failure else "done",
+            files={} if failure else pair.files,
+            row=None if failure else pair.row,
+            failure={"stage": failure.stage, "reason": failure.reason, "message": failure.message} if failure else None,
+            rejections=tuple(rejection_rows(pair)),
+        )
