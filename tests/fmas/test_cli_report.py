@@ -50,9 +50,9 @@ def test_json_counts_pairs_and_failures(app: typer.Typer, out: Path) -> None:
     assert (out / "report.html").read_text("utf-8").count("</article>") == 2
 
 
-def test_nothing_to_show_is_one_line_and_exit_code_1(app: typer.Typer, tmp_path: Path) -> None:
+def test_no_output_folder_is_one_line_and_exit_code_2(app: typer.Typer, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["report", str(tmp_path)])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stdout == ""
     assert result.stderr.startswith("error: expected the output folder of fmas run")
     assert len(result.stderr.splitlines()) == 1

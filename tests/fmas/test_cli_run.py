@@ -135,6 +135,66 @@ def test_mistakes_are_one_line_and_the_documented_code(fmas, tiles, tmp_path, ar
         assert result.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("--seed", 5), "seed was 0, now 5"),
+        (("--object", "brick"), "got one for 'tile'; give the same --object"),
+        (("--llm", "example-fixed"), "llm"),
+    ],
+)
+def test_dry_run_refuses_what_the_run_would_refuse(fmas, tiles, change, message):
+    base = ("run", tiles, "--out", "out")
+    object_ = () if "--object" in change else ("--object", "tile")
+    assert fmas(*base, "--object", "tile").exit_code == 0
+    dry = fmas(*base, *object_, *change, "--dry-run")
+    real = fmas(*base, *object_, *change)
+    assert dry.exit_code == real.exit_code != 0
+    assert dry.stderr == real.stderr
+    assert message in dry.stderr
+
+
+def test_dry_run_refuses_a_foreign_folder(fmas, tiles, tmp_path):
+    (tmp_path / "holiday").mkdir()
+    (tmp_path / "holiday/photo.jpg").write_bytes(b"mine")
+    assert fmas("run", tiles, "--out", "holiday", "--dry-run").exit_code == 1
+
+
+@pytest.mark.parametrize("arguments", [("run", "", "--out", "o"), ("run", ".", "--out", " "), ("plan", "--out", "")])
+def test_blank_path_is_no_path(fmas, arguments):
+    result = fmas(*arguments)
+    assert result.exit_code == 2
+    assert "is a shell variable unset?" in result.stderr.replace("\n", " ")
+
+
+def test_errors_of_the_system_are_one_line(fmas, tiles, monkeypatch):
+    def fails(*arguments, **options):
+        raise PermissionError(13, "Permission denied", "/some/file")
+
+    monkeypatch.setattr("fmas.pipeline.synthesize", fails)
+    result = fmas("run", tiles, "--out", "out")
+    assert result.exit_code == 1
+    assert result.stderr == "error: expected to read and write files, got Permission denied (/some/file); check it\n"
+
+
+def test_next_commands_can_be_pasted(fmas, tiles):
+    result = fmas("run", tiles, "--out", "my out", "--limit", 1)
+    assert result.stdout.rstrip().endswith("next: fmas validate 'my out' && fmas report 'my out'")
+
+
+def test_demo_is_careful_with_its_folder(fmas, tmp_path):
+    result = fmas("demo", "--json")
+    assert result.exit_code == 0, result.output
+    content = json.loads(result.stdout)
+    assert content["made"] == 12
+    assert (tmp_path / content["report"]).is_file()
+    assert json.loads(fmas("demo", "--json").stdout)["kept"] == 12
+    (tmp_path / "fmas-demo/photographs/mine.jpg").write_bytes(b"mine")
+    result = fmas("demo")
+    assert result.exit_code == 1
+    assert "expected a folder of the demo's own" in result.stderr
+
+
 def test_path_beyond_ascii_is_warned_about(fmas, tiles):
     result = fmas("run", tiles, "--out", "größe", "--limit", 1)
     assert result.exit_code == 0
@@ -167,7 +227,7 @@ def test_config_show_tells_origins(fmas, tmp_path, monkeypatch):
     rows = json.loads(fmas("config", "show", "--set", "region.shape=blob", "--json").stdout)
     found = {row["key"]: (row["value"], row["origin"]) for row in rows}
     assert found["seed"] == (4, str(tmp_path / "fmas.yaml"))
-    assert found["candidates"] == (6, "environment")
+    assert found["candidates"] == (6, "environment variable FMAS_CANDIDATES")
     assert found["region.shape"] == ("blob", "command line")
     assert found["llm.model"] == ("m", str(tmp_path / "fmas.yaml"))
     assert found["per_image"] == (1, "default")

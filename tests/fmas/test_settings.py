@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
 from fmas.errors import ConfigError
-from fmas.settings import Layer, environment_layer, file_layer, flattened, override_layer, resolve
+from fmas.settings import Layer, environment_layers, file_layer, flattened, override_layer, resolve
 
 BASE = Layer("command line", {"images": "in", "out": "out"})
 
@@ -18,14 +19,14 @@ def test_later_layers_win_and_origins_are_told(tmp_path):
     (tmp_path / "fmas.yaml").write_text("seed: 1\nper_image: 3\nregion: {shape: blob, redraws: 7}\n", encoding="utf-8")
     result = resolved(
         file_layer(None, folder=tmp_path),
-        environment_layer({"FMAS_SEED": "2", "FMAS_REGION__SHAPE": "ellipse", "PATH": "x"}),
+        *environment_layers({"FMAS_SEED": "2", "FMAS_REGION__SHAPE": "ellipse", "PATH": "x", "FMAS_": "1"}),
         override_layer(["seed=3"]),
     )
     assert (result.config.seed, result.config.per_image) == (3, 3)
     assert (result.config.region.shape, result.config.region.redraws) == ("ellipse", 7)
     assert result.origins["seed"] == "command line"
     assert result.origins["per_image"] == str(tmp_path / "fmas.yaml")
-    assert result.origins["region.shape"] == "environment"
+    assert result.origins["region.shape"] == "environment variable FMAS_REGION__SHAPE"
     assert "candidates" not in result.origins
 
 
@@ -56,8 +57,8 @@ def test_same_component_keeps_options_of_earlier_layers():
         (override_layer(["sead=1"]), r"unknown key 'sead': did you mean 'seed'\?.*from command line"),
         (override_layer(["region.shap=blob"]), r"unknown key 'region.shap': did you mean 'shape'\?"),
         (
-            environment_layer({"FMAS_PER_IMAGES": "2"}),
-            r"unknown key 'per_images': did you mean 'per_image'\?.*environment",
+            next(environment_layers({"FMAS_PER_IMAGES": "2"})),
+            r"unknown key 'per_images': did you mean 'per_image'\?.*from environment variable FMAS_PER_IMAGES",
         ),
         (override_layer(["seed=-1"]), "seed: Input should be greater than or equal to 0, got -1"),
         (override_layer(["region.area=[0.5, 0.1]"]), "LOW <= HIGH"),
@@ -69,7 +70,7 @@ def test_same_component_keeps_options_of_earlier_layers():
         (override_layer(["shard=first"]), "expected I/N"),
         (override_layer(["category=../x"]), "expected a folder name .*try 'x'"),
         (override_layer(["refine.min_changed=0.5"]), "greater than or equal to 0.9"),
-        (override_layer(["llm.api_key=sk-1"]), "set it in the environment instead"),
+        (override_layer(["llm.api_key=sk-1"]), "would put a secret into a file; leave it out and set"),
         (override_layer(["llm.headers={Authorization: Bearer x}"]), r"'headers.Authorization' would put a secret"),
         (override_layer(["llm.aws_secret_access_key=x"]), "would put a secret"),
         (override_layer(["llm.list=[{token: x}]"]), r"'list.0.token' would put a secret"),
@@ -78,7 +79,7 @@ def test_same_component_keeps_options_of_earlier_layers():
         (override_layer(["select.band=[0, .inf]"]), "finite distances"),
         (override_layer(["per_image=yes"]), "per_image: Input should be a valid integer, got True"),
         (override_layer(["max_pixels=1000000000000000000000"]), "max_pixels"),
-        (override_layer(["llm.base_url=http://me:pw@host/"]), "set it in the environment instead"),
+        (override_layer(["llm.base_url=http://me:pw@host/"]), "would put a secret into a file; leave it out and set"),
     ],
 )
 def test_what_is_not_allowed_is_said_in_one_line(layer, message):
@@ -91,7 +92,7 @@ def test_secret_never_reaches_the_message():
     with pytest.raises(ConfigError) as caught:
         resolved(override_layer(["llm.api_key=sk-very-secret"]))
     assert "sk-very-secret" not in str(caught.value)
-    assert "set it in the environment" in str(caught.value)
+    assert "set the variable that its SDK reads" in str(caught.value)
 
 
 @pytest.mark.parametrize("item", ["seed", "=3", ""])
@@ -133,6 +134,12 @@ def test_named_file_must_exist_but_the_project_file_need_not(tmp_path):
     with pytest.raises(ConfigError, match="expected a readable configuration file"):
         file_layer(tmp_path / "none.yaml", folder=tmp_path)
     assert file_layer(None, folder=tmp_path) is None
+
+
+def test_pipe_as_configuration_does_not_hang(tmp_path):
+    os.mkfifo(tmp_path / "pipe.yaml")
+    with pytest.raises(ConfigError, match="expected a configuration file, got something else"):
+        file_layer(tmp_path / "pipe.yaml", folder=tmp_path)
 
 
 def test_huge_and_empty_files(tmp_path):

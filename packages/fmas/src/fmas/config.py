@@ -51,7 +51,10 @@ class ComponentConfig(BaseModel):
     def _refuse_secrets(self) -> ComponentConfig:
         if key := first_secret_setting(self.__pydantic_extra__):
             # The resolved configuration is written to OUT; a key must never get that far.
-            raise ValueError(f"option {key!r} would put a secret into a file; set it in the environment instead")
+            raise ValueError(
+                f"option {key!r} would put a secret into a file; leave it out and set the variable that its "
+                "SDK reads, e.g. OPENAI_API_KEY"
+            )
         return self
 
     @property
@@ -86,7 +89,7 @@ class RegionConfig(_Section):
     shape: RegionShape = "rectangle"
     area: tuple[float, float] = (0.01, 0.1)
     aspect: tuple[float, float] = (0.33, 3.0)
-    min_pixels: int = Field(strict=True, default=64, ge=1)
+    min_pixels: int = Field(strict=True, default=100, ge=1)
     min_overlap: Fraction = 0.6
     min_overlap_at_border: Fraction = 0.3
     edge_margin: Fraction = 0.35
@@ -134,7 +137,7 @@ class RefineConfig(_Section):
     min_noise_floor: int = Field(strict=True, default=4, ge=4, le=100)
     min_peak: int = Field(strict=True, default=8, ge=8, le=255)
     min_changed: float = Field(default=0.9, ge=0.9, le=1.0)
-    min_area: int = Field(strict=True, default=6, ge=1)
+    min_area: int = Field(strict=True, default=10, ge=1)
     attempts: int = Field(strict=True, default=4, ge=1, le=100)
 
 
@@ -172,7 +175,8 @@ class RunConfig(_Section):
         images: A folder of photographs of good parts, or one photograph.
         out: The output folder.
         object: The product in words, as the LLM is told.
-        category: Folder name of the category; else the slug of ``object``, else of the folder's name.
+        category: Folder name of the category; else the slug of ``object`` where that leaves anything, else of the
+            folder's name.
         per_image: Pairs per photograph.
         candidates: Candidates per pair, of which one is kept.
         seed: The run's seed.
@@ -180,12 +184,12 @@ class RunConfig(_Section):
         workers: Processes; not part of the run's identity.
         shard: ``(I, N)``: this process does every N-th photograph from the I-th, from 1; not part of the identity.
         holdout_good: Share of the photographs that go to ``test/good`` instead of being used.
-        max_pixels: Larger photographs are refused before they are decoded.
+        max_pixels: Larger photographs are refused before they are decoded; the default is the most that Pillow opens.
     """
 
     images: Path
     out: Path
-    object: str | None = Field(default=None, min_length=1, max_length=500, pattern=r"\S")
+    object: str | None = Field(default=None, min_length=1, max_length=200, pattern=r"\S")
     category: str | None = None
     per_image: int = Field(strict=True, default=1, ge=1, le=1000)
     candidates: int = Field(strict=True, default=4, ge=1, le=100)
@@ -194,7 +198,7 @@ class RunConfig(_Section):
     workers: int = Field(strict=True, default=1, ge=1, le=256)
     shard: tuple[int, int] = (1, 1)
     holdout_good: float = Field(default=0.0, ge=0.0, lt=1.0)
-    max_pixels: int = Field(strict=True, default=200_000_000, ge=1, le=2**31)
+    max_pixels: int = Field(strict=True, default=178_956_970, ge=1, le=178_956_970)
     llm: ComponentConfig = ComponentConfig()
     segmenter: ComponentConfig = ComponentConfig()
     inpainter: ComponentConfig = ComponentConfig()
@@ -238,8 +242,8 @@ class RunConfig(_Section):
         """The category's folder name."""
         if self.category is not None:
             return self.category
-        if self.object is not None:
-            return slug(self.object, fallback="category")
+        if self.object is not None and (name := slug(self.object, fallback="category")) != "category":
+            return name
         images = self.images.resolve()
         return slug(images.stem if images.is_file() else images.name, fallback="category")
 

@@ -11,7 +11,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -35,6 +35,7 @@ class ManifestEntry:
         files: Path relative to the category's folder -> SHA-256 of the file.
         row: The pair's row in ``metadata.jsonl``.
         failure: ``stage``, ``reason``, ``message``.
+        sizes: Path -> bytes of the file, so that a torn file is seen without reading it.
         rejections: ``candidate``, ``attempt``, ``seed``, ``reason`` of every candidate that was not accepted.
         written: When, in nanoseconds since 1970; the newest line of a stem counts, in whichever shard's file it stands.
     """
@@ -47,6 +48,7 @@ class ManifestEntry:
     failure: Mapping[str, str] | None
     rejections: tuple[Mapping[str, object], ...]
     written: int = 0
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
     def to_line(self) -> str:
         """Return the line, without its end."""
@@ -55,6 +57,7 @@ class ManifestEntry:
             "source": self.source,
             "status": self.status,
             "files": dict(self.files),
+            "sizes": dict(self.sizes),
             "row": self.row,
             "failure": self.failure,
             "rejections": list(self.rejections),
@@ -79,12 +82,13 @@ class ManifestEntry:
                 source=str(content["source"]),
                 status=status,
                 files=dict(content["files"]),
+                sizes={str(name): int(size) for name, size in content["sizes"].items()},
                 row=content["row"],
                 failure=content["failure"],
                 rejections=tuple(content["rejections"]),
                 written=int(content["written"]),
             )
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"expected a manifest line, got {line[:80]!r}") from error
 
 
@@ -150,6 +154,21 @@ def _cut_unfinished_line(path: Path) -> None:
             file.truncate(end)
 
 
+def _shard_files(folder: Path) -> list[Path]:
+    """Return the shards' files; a folder that cannot be read must never pass for an empty one."""
+    try:
+        names = sorted(path.name for path in folder.iterdir())  # not glob, which keeps quiet about permissions
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return [folder / name for name in names if name.startswith("shard-") and name.endswith(".jsonl")]
+
+
+def _unreadable(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"expected to read {path}, got {error.strerror or error}; check its permissions")
+
+
 class ManifestIndex:
     """The latest line of every stem, kept as positions so that memory does not grow with the prompts.
 
@@ -157,23 +176,26 @@ class ManifestIndex:
         folder: ``OUT/manifest``; may be missing.
 
     Raises:
-        OutputError: If a complete line is not one of ours.
+        OutputError: If it cannot be read, or a complete line is not one of ours.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._files = sorted(folder.glob("shard-*.jsonl")) if folder.is_dir() else []
+        self._files = _shard_files(folder)
         self._positions: dict[int, tuple[int, int]] = {}
         self._written: dict[int, int] = {}
         for number, path in enumerate(self._files):
             self._scan(number, path)
 
     def _scan(self, number: int, path: Path) -> None:
-        with path.open("rb") as file:
-            position = 0
-            for line in file:
-                if line.endswith(b"\n"):
-                    self._remember(number, path, position, line)
-                position += len(line)
+        try:
+            with path.open("rb") as file:
+                position = 0
+                for line in file:
+                    if line.endswith(b"\n"):
+                        self._remember(number, path, position, line)
+                    position += len(line)
+        except OSError as error:
+            raise _unreadable(path, error) from error
 
     def _remember(self, number: int, path: Path, position: int, line: bytes) -> None:
         try:

@@ -20,7 +20,7 @@ from fmas.identity import differences, identity_digest
 from fmas.layout import OutputLayout
 from fmas.versions import library_versions
 
-__all__ = ["OpenOutput", "read_run_file"]
+__all__ = ["OpenOutput", "read_run_file", "refuse_foreign_folder", "refuse_other_run"]
 
 _LOCK_NAME = re.compile(r"shard-(\d+)-of-(\d+)\.lock")
 # What `fmas plan` or a run killed before its run.json may have left, and what a file browser leaves anywhere.
@@ -55,7 +55,7 @@ class OpenOutput:
         Raises:
             OutputError: If the folder holds something else, cannot be written, or somebody is writing this part of it.
         """
-        _refuse_foreign_folder(layout)
+        refuse_foreign_folder(layout)
         name = f"shard-{shard[0]}-of-{shard[1]}"
         lock = FileLock(layout.temporary / f"{name}.lock")
         try:
@@ -112,7 +112,9 @@ class OpenOutput:
         with self.exclusive():
             existing = read_run_file(self.layout)
             if existing is not None:
-                _refuse_other_run(self.layout, existing, identity)
+                refuse_other_run(self.layout, existing, identity)
+                if not self.layout.config.exists():
+                    self.writer.write_text(self.layout.config, resolved_yaml(config))
                 return _changed_libraries(existing)
             content = {"identity": dict(identity), "digest": identity_digest(identity)}
             self.writer.write_text(self.layout.config, resolved_yaml(config))
@@ -126,14 +128,19 @@ def read_run_file(layout: OutputLayout) -> dict[str, object] | None:
     Raises:
         OutputError: If it is not what a run writes.
     """
-    if not layout.run.exists():
-        return None
     try:
         content = json.loads(layout.run.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise OutputError(f"expected to read {layout.run}, got {error.strerror}; check its permissions") from error
+    except ValueError as error:
+        raise OutputError(f"expected {layout.run} as fmas writes it, got no JSON; choose another --out") from error
+    try:
         if not isinstance(content["identity"], dict):
             raise TypeError("identity is no object")
-    except (ValueError, KeyError, TypeError) as error:
-        raise OutputError(f"expected {layout.run} as fmas writes it, got {error!r}; choose another --out") from error
+    except (KeyError, TypeError) as error:
+        raise OutputError(f"expected {layout.run} as fmas writes it, got another file; choose another --out") from error
     return dict(content)
 
 
@@ -143,12 +150,17 @@ def resolved_yaml(config: RunConfig) -> str:
     return yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True)
 
 
-def _refuse_foreign_folder(layout: OutputLayout) -> None:
-    if layout.out.exists() and not layout.out.is_dir():
-        raise OutputError(f"expected a folder for --out, got the file {layout.out}; choose another --out")
-    if layout.run.exists() or not layout.out.exists():
-        return
+def refuse_foreign_folder(layout: OutputLayout) -> None:
+    """Refuse a folder that holds something else than a run of ours.
+
+    Raises:
+        OutputError: If ``OUT`` is a file, holds foreign files, or cannot be read.
+    """
     try:
+        if layout.out.exists() and not layout.out.is_dir():
+            raise OutputError(f"expected a folder for --out, got the file {layout.out}; choose another --out")
+        if layout.run.exists() or not layout.out.exists():
+            return
         foreign = sorted(entry.name for entry in layout.out.iterdir() if entry.name not in _HARMLESS)
     except OSError as error:
         raise unwritable(layout.out, error) from error
@@ -189,7 +201,12 @@ def _changed_libraries(existing: Mapping[str, object]) -> tuple[str, ...]:
     return (f"libraries have changed since the last run into this folder, new images may differ: {'; '.join(changed)}",)
 
 
-def _refuse_other_run(layout: OutputLayout, existing: Mapping[str, object], identity: Mapping[str, object]) -> None:
+def refuse_other_run(layout: OutputLayout, existing: Mapping[str, object], identity: Mapping[str, object]) -> None:
+    """Refuse a folder of a run with other settings.
+
+    Raises:
+        OutputError: If the identities differ; the message names what does.
+    """
     before = existing["identity"]
     changed = differences(before if isinstance(before, Mapping) else {}, json.loads(json.dumps(identity)))
     if changed:

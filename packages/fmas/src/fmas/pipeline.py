@@ -31,6 +31,7 @@ from fmas.work import (
     finished_pairs,
     manifest_entries,
     refuse_changed_photographs,
+    refuse_lost_manifest,
     refuse_too_many,
     wanted_samples,
     without_finished,
@@ -77,6 +78,7 @@ def synthesize(
     with OpenOutput.open(layout, config.shard) as output:
         plan = obtain_plan(config, components, output, found.sources)
         notes = output.claim(config, run_identity(config, components, plan, found.sources))
+        refuse_lost_manifest(layout)
         done = finished_pairs(layout)
         wanted = wanted_samples(config, found.sources)
         refuse_changed_photographs(wanted, done)
@@ -86,18 +88,18 @@ def synthesize(
             components.release()
         run = (executor or LocalExecutor(config.workers)).run(stages, pending)
         made = failed = 0
-        try:
-            # closing: whatever ends the loop, no worker writes on after it
-            with ManifestWriter(layout.manifest, config.shard) as manifest, closing(run):
-                for number, sample in enumerate(run, start=1):
-                    for entry in manifest_entries(sample):
-                        manifest.append(entry)
-                        made, failed = made + (entry.status == "done"), failed + (entry.status == "failed")
-                    if progress is not None:
-                        progress(number, len(pending), failed)
-        finally:  # also after Ctrl-C or a full disk: what is finished is a valid data set
-            sweep_unlisted(layout, config)
-            counts = write_derived_files(output)
+        with ManifestWriter(layout.manifest, config.shard) as manifest:
+            try:
+                with closing(run):  # whatever ends the loop, no worker writes on after it
+                    for number, sample in enumerate(run, start=1):
+                        for entry in manifest_entries(sample):
+                            manifest.append(entry)
+                            made, failed = made + (entry.status == "done"), failed + (entry.status == "failed")
+                        if progress is not None:
+                            progress(number, len(pending), failed)
+            finally:  # also after Ctrl-C or a full disk: what is finished is a valid data set
+                sweep_unlisted(layout, config)
+                counts = write_derived_files(output)
     kept = sum(len(sample.pairs) for sample in wanted) - sum(len(sample.pairs) for sample in pending)
     seconds = time.monotonic() - started
     return RunSummary(config.out, layout.dataset, counts, made, kept, failed, seconds, len(found.ignored), notes)

@@ -17,7 +17,7 @@ from fmas.plugins import PluginRegistry, load_plugins
 from fmas.sources import Source, scan_sources
 from fmas.types import PlanRequest, RGBImage
 
-__all__ = ["obtain_plan", "store_plan"]
+__all__ = ["obtain_plan", "store_plan", "stored_plan"]
 
 
 def obtain_plan(
@@ -31,14 +31,9 @@ def obtain_plan(
     """
     path = output.layout.plan
     with output.exclusive():
-        if path.exists():
-            plan = read_plan(path)
-            _refuse_other_plan(plan, config, components, path)
-            return plan
-        if output.layout.run.exists():
-            raise PlanError(
-                f"expected {path}, which this run was made with and which is gone; restore it or choose another --out"
-            )
+        stored = stored_plan(config, components, output.layout)
+        if stored is not None:
+            return stored
         if components.llm_is_live and config.shard[1] > 1:
             command = f"fmas plan --object '{config.object_name}' --llm {config.llm.name} --out {config.out}"
             raise PlanError(
@@ -49,6 +44,24 @@ def obtain_plan(
         plan = ask_for_plan(components.llm.get(), request)
         output.writer.write_text(path, plan.to_json())
         return plan
+
+
+def stored_plan(config: RunConfig, components: RunComponents, layout: OutputLayout) -> StoredPlan | None:
+    """Return the plan that ``OUT`` holds for this run, or ``None`` if there is to be a new one.
+
+    Raises:
+        PlanError: If it is for another object or by another LLM, or if the plan that the run was made with is gone.
+    """
+    if layout.plan.exists():
+        plan = read_plan(layout.plan)
+        _refuse_other_plan(plan, config, components, layout.plan)
+        return plan
+    if layout.run.exists():
+        raise PlanError(
+            f"expected {layout.plan}, which this run was made with and which is gone; restore it, or choose another "
+            "--out"
+        )
+    return None
 
 
 def store_plan(config: RunConfig, *, with_reference: bool, registry: PluginRegistry | None = None) -> StoredPlan:

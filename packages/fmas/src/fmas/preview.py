@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from fmas.components import RunComponents
 from fmas.config import RunConfig
+from fmas.identity import run_identity
 from fmas.layout import OutputLayout
+from fmas.output import read_run_file, refuse_foreign_folder, refuse_other_run
+from fmas.planning import stored_plan
 from fmas.plugins import PluginRegistry, load_plugins
 from fmas.sources import scan_sources
-from fmas.work import finished_pairs, refuse_too_many, wanted_samples, without_finished
+from fmas.work import finished_pairs, refuse_lost_manifest, refuse_too_many, wanted_samples, without_finished
 
 __all__ = ["preview_run"]
 
@@ -17,12 +20,19 @@ def preview_run(config: RunConfig, *, registry: PluginRegistry | None = None) ->
 
     Raises:
         UsageError: If the configuration or the images folder is wrong.
-        OutputError: If the output folder holds a damaged manifest.
+        OutputError: If a run would refuse the output folder.
+        PlanError: If a run would refuse the stored plan.
     """
     components = RunComponents.from_config(config, registry if registry is not None else load_plugins())
     found = scan_sources(config.images, exclude=config.out)
     refuse_too_many(config, len(found.sources))
     layout = OutputLayout(config.out, config.category_name)
+    refuse_foreign_folder(layout)
+    plan = stored_plan(config, components, layout)
+    existing = read_run_file(layout)
+    if existing is not None and plan is not None:
+        refuse_other_run(layout, existing, run_identity(config, components, plan, found.sources))
+    refuse_lost_manifest(layout)
     wanted = wanted_samples(config, found.sources)
     done = finished_pairs(layout)
     pending = [sample for sample in (without_finished(sample, done) for sample in wanted) if sample.pairs]
@@ -31,7 +41,7 @@ def preview_run(config: RunConfig, *, registry: PluginRegistry | None = None) ->
         "photographs": len(found.sources),
         "ignored_files": len(found.ignored),
         "data_set": str(layout.dataset),
-        "llm_calls": 0 if layout.plan.exists() else 1,
+        "llm_calls": 0 if plan is not None else 1,
         "photographs_to_do": len(pending),
         "pairs_to_make": pairs,
         "candidates_to_paint": pairs * config.candidates,

@@ -17,7 +17,7 @@ from fmas.plan import StoredPlan
 from fmas.samples import Box, Failure, Pair, Region, Sample
 from fmas.seeds import SampleSeeds
 from fmas.stages import Resources
-from fmas.types import BoolMask, Fingerprint
+from fmas.types import BoolMask, Fingerprint, Foreground
 
 __all__ = ["RegionStage", "draw_region"]
 
@@ -55,11 +55,18 @@ class RegionStage:
         """Return the region's options and the plan's digest."""
         return Fingerprint(self.name, "1", {**self._config.model_dump(mode="json"), "plan": self._plan.digest()})
 
+    def _choose(self, foreground: Foreground, seeds: SampleSeeds) -> int:
+        """Draw one of the plan's defects; a texture has no edge, so what needs one is left out while there is more."""
+        possible = list(range(len(self._plan.defects)))
+        if foreground.kind == "texture":
+            possible = [index for index in possible if not self._plan.defects[index].kind.reaches_edge] or possible
+        return possible[int(seeds.generator("defect").integers(len(possible)))]
+
     def _place(self, sample: Sample, pair: Pair) -> Pair:
         if sample.foreground is None:  # held out: nothing is painted
             return pair
         seeds = SampleSeeds(self._run_seed, self._category, sample.source.relative, pair.index)
-        choice = int(seeds.generator("defect").integers(len(self._plan.defects)))
+        choice = self._choose(sample.foreground, seeds)
         defect = self._plan.defects[choice]
         generator = seeds.generator("region")
         drawn = [

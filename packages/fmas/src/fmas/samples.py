@@ -133,6 +133,7 @@ class Pair:
         chosen: The candidate that is kept.
         failure: Why this pair cannot be made.
         files: Once written: relative path -> SHA-256 of the file.
+        sizes: Once written: relative path -> bytes of the file.
         row: Once written: its metadata.
     """
 
@@ -147,6 +148,7 @@ class Pair:
     chosen: Candidate | None = None
     failure: Failure | None = None
     files: Mapping[str, str] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
     row: Mapping[str, object] | None = None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,7 @@ __all__ = [
     "PROJECT_FILE",
     "Layer",
     "Resolved",
-    "environment_layer",
+    "environment_layers",
     "file_layer",
     "flattened",
     "override_layer",
@@ -93,6 +93,8 @@ def file_layer(path: Path | None, *, folder: Path) -> Layer | None:
         if not path.is_file():
             return None
     try:
+        if path.exists() and not path.is_file():  # a pipe would block for ever
+            raise ConfigError(f"expected a configuration file, got something else at {path}; name a file")
         if path.stat().st_size > _LARGEST_FILE:
             raise ConfigError(
                 f"expected a configuration below {_LARGEST_FILE} bytes, got {path}; is it the right file?"
@@ -112,19 +114,22 @@ def file_layer(path: Path | None, *, folder: Path) -> Layer | None:
     return Layer(str(path), content)
 
 
-def environment_layer(environment: Mapping[str, str] | None = None) -> Layer:
-    """Read ``FMAS_SEED=3``, ``FMAS_LLM__BASE_URL=…``: two underscores stand for the dot, values are YAML.
+def environment_layers(environment: Mapping[str, str] | None = None) -> Iterator[Layer]:
+    """Yield a layer for each variable such as ``FMAS_SEED=3`` or ``FMAS_LLM__BASE_URL=…``.
+
+    Two underscores stand for the dot, values are YAML.
 
     Raises:
         ConfigError: If a value is no YAML.
     """
     environment = os.environ if environment is None else environment
-    values: dict[str, object] = {}
     for name in sorted(environment):
-        if name.startswith(_PREFIX):
-            key = name.removeprefix(_PREFIX).lower().replace("__", ".")
-            _put(values, key, _yaml_value(environment[name], name))
-    return Layer("environment", values)
+        key = name.removeprefix(_PREFIX).lower().replace("__", ".")
+        if not name.startswith(_PREFIX) or not key:
+            continue
+        values: dict[str, object] = {}
+        _put(values, key, _yaml_value(environment[name], name))
+        yield Layer(f"environment variable {name}", values)
 
 
 def override_layer(settings: Iterable[str], *, origin: str = "command line") -> Layer:

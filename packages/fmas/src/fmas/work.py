@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from fmas.config import RunConfig
 from fmas.errors import OutputError, UsageError
@@ -19,6 +20,7 @@ __all__ = [
     "finished_pairs",
     "manifest_entries",
     "refuse_changed_photographs",
+    "refuse_lost_manifest",
     "refuse_too_many",
     "wanted_samples",
     "without_finished",
@@ -63,8 +65,31 @@ def finished_pairs(layout: OutputLayout) -> dict[int, str]:
     return {
         entry.stem: str((entry.row or {}).get("source_sha256", ""))
         for entry in ManifestIndex(layout.manifest).entries()
-        if entry.status == "done" and all((layout.dataset / name).is_file() for name in entry.files)
+        if entry.status == "done"
+        and all(_is_whole(layout.dataset / name, entry.sizes.get(name)) for name in entry.files)
     }
+
+
+def _is_whole(path: Path, size: int | None) -> bool:
+    try:
+        return path.stat().st_size == size
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise OutputError(f"expected to read {path}, got {error.strerror or error}; check its permissions") from error
+
+
+def refuse_lost_manifest(layout: OutputLayout) -> None:
+    """Refuse to begin again over finished images when the record of them is gone: they may have cost money.
+
+    Raises:
+        OutputError: If there are images but no manifest folder, which is made before the first image is.
+    """
+    if layout.dataset.is_dir() and not layout.manifest.exists() and any(layout.dataset.glob("*/*/*.png")):
+        raise OutputError(
+            f"expected {layout.manifest}, which says what is finished, got images without it; restore it, or choose "
+            "another --out"
+        )
 
 
 def without_finished(sample: Sample, done: Mapping[int, str]) -> Sample:
@@ -105,6 +130,7 @@ def manifest_entries(sample: Sample) -> Iterator[ManifestEntry]:
             source=sample.source.relative,
             status="failed" if failure else "done",
             files={} if failure else pair.files,
+            sizes={} if failure else pair.sizes,
             row=None if failure else pair.row,
             failure={"stage": failure.stage, "reason": failure.reason, "message": failure.message} if failure else None,
             rejections=tuple(rejection_rows(pair)),

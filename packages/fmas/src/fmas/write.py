@@ -82,18 +82,19 @@ class WriteStage:
         if not any(pair.chosen for pair in sample.active):
             return sample
         twin = self._layout.normal(sample.source.index)
-        twin_digest = self._write_png(writer, twin, sample.image)
+        twin_digest, twin_size = self._write_png(writer, twin, sample.image)
         normal_sha256 = pixel_sha256(sample.image)
         for pair in sample.active:
             if pair.chosen is not None:
                 row = self._row(sample, pair) | {"normal_file_name": twin, "normal_sha256": normal_sha256}
-                written = self._write_pair(writer, sample.image, pair, row, twin_digest=twin_digest)
+                written = self._write_pair(writer, sample.image, pair, row)
+                written = replace(
+                    written, files={**written.files, twin: twin_digest}, sizes={**written.sizes, twin: twin_size}
+                )
                 sample = sample.with_pair(written)
         return sample
 
-    def _write_pair(
-        self, writer: AtomicWriter, photograph: RGBImage, pair: Pair, row: dict[str, object], *, twin_digest: str
-    ) -> Pair:
+    def _write_pair(self, writer: AtomicWriter, photograph: RGBImage, pair: Pair, row: dict[str, object]) -> Pair:
         chosen = _chosen(pair)
         image = photograph.copy()
         image[chosen.box.slices] = chosen.image
@@ -109,12 +110,10 @@ class WriteStage:
             "mask_sha256": pixel_sha256(mask),
         }
         row = dict(sorted(row.items()))
-        files = {
-            image_name: self._write_png(writer, image_name, image, text={PNG_TEXT_KEY: row_text(row)}),
-            mask_name: self._write_png(writer, mask_name, mask),
-            str(row["normal_file_name"]): twin_digest,
-        }
-        return replace(pair, files=files, row=row)
+        image_digest, image_size = self._write_png(writer, image_name, image, text={PNG_TEXT_KEY: row_text(row)})
+        mask_digest, mask_size = self._write_png(writer, mask_name, mask)
+        files = {image_name: image_digest, mask_name: mask_digest}
+        return replace(pair, files=files, sizes={image_name: image_size, mask_name: mask_size}, row=row)
 
     def _write_held_out(self, writer: AtomicWriter, sample: Sample, pair: Pair) -> Pair:
         if sample.image is None:
@@ -128,8 +127,8 @@ class WriteStage:
             "defect": "good",
             "image_sha256": pixel_sha256(sample.image),
         }
-        digest = self._write_png(writer, name, sample.image, text={PNG_TEXT_KEY: row_text(row)})
-        return replace(pair, files={name: digest}, row=dict(sorted(row.items())))
+        digest, size = self._write_png(writer, name, sample.image, text={PNG_TEXT_KEY: row_text(row)})
+        return replace(pair, files={name: digest}, sizes={name: size}, row=dict(sorted(row.items())))
 
     def _source_row(self, sample: Sample) -> dict[str, object]:
         height, width = sample.image.shape[:2] if sample.image is not None else (0, 0)
@@ -180,10 +179,11 @@ class WriteStage:
 
     def _write_png(
         self, writer: AtomicWriter, name: str, pixels: RGBImage | BoolMask, text: Mapping[str, str] | None = None
-    ) -> str:
+    ) -> tuple[str, int]:
+        """Write a PNG and return its SHA-256 and size in bytes."""
         content = encode_png(pixels, text=text, compress_level=self._config.compress_level)
         writer.write(self._layout.dataset / name, content)
-        return hashlib.sha256(content).hexdigest()
+        return hashlib.sha256(content).hexdigest(), len(content)
 
 
 def _chosen(pair: Pair) -> Candidate:

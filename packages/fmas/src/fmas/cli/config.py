@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
@@ -23,19 +22,24 @@ def register(app: typer.Typer) -> None:
 def show(
     config: ConfigOption = None,
     settings: SetOption = None,
-    images: Annotated[Path, typer.Argument(metavar="[IMAGES]", help="As for fmas run.")] = Path("IMAGES"),
-    out: Annotated[Path, typer.Option("--out", metavar="OUT", help="As for fmas run.")] = Path("OUT"),
     as_json: JsonOption = False,
 ) -> None:
     """Show every setting that fmas run would use here, and where each value comes from.
 
     Command line wins over environment (FMAS_SEED=3, FMAS_LLM__MODEL=…), which wins over the project file (fmas.yaml).
+    IMAGES and OUT belong to a single run and are not shown.
     """
     with reported_errors():
         from fmas.settings import flattened
 
-        resolved = resolve_settings({"images": images, "out": out}, settings=settings, config=config)
-        rows = [(key, value, resolved.origins.get(key, "default")) for key, value in flattened(resolved.config)]
+        # fmas run is given both on its command line; there is nothing to show of them here.
+        per_run = {"images": Path("IMAGES"), "out": Path("OUT")}
+        resolved = resolve_settings(dict(per_run), settings=settings, config=config)
+        rows = [
+            (key, value, resolved.origins.get(key, "default"))
+            for key, value in flattened(resolved.config)
+            if key not in per_run
+        ]
         if as_json:
             print_json([{"key": key, "value": value, "origin": origin} for key, value, origin in rows])
             return

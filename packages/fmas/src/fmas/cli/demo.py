@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from fmas.cli.outcome import EXIT_FAILED, reported_errors
+from fmas.cli.options import JsonOption
+from fmas.cli.outcome import EXIT_FAILED, print_json, reported_errors
 
 __all__ = ["register"]
 
@@ -19,7 +20,7 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to work.")] = Path("fmas-demo"),
-    images: Annotated[int, typer.Option("--images", metavar="N", min=1, max=24, help="How many photographs.")] = 12,
+    as_json: JsonOption = False,
 ) -> None:
     """Run, validate and report on photographs of a brick wall that come with scikit-image; needs no network."""
     with reported_errors():
@@ -31,15 +32,19 @@ def demo(
         from fmas.report import write_report
         from fmas.validate import validate_output
 
-        photographs = write_demo_photographs(out / "photographs", count=images)
-        typer.echo(f"{images} photographs of good parts: {photographs}", err=True)
+        photographs = write_demo_photographs(out / "photographs")
+        typer.echo(f"photographs of good parts: {photographs}", err=True)
         with reported_progress() as progress:
             summary = synthesize(RunConfig(images=photographs, out=out / "out", object="brick wall"), progress=progress)
-        print_summary(summary)
+        if not as_json:
+            print_summary(summary)
         result = validate_output(out / "out")
         if result.problems:
             typer.echo(f"error: the data set breaks its own rules: {result.problems[0]}; please report this", err=True)
             raise typer.Exit(EXIT_FAILED)
         report = write_report(out / "out")
-        typer.echo(f"look at it: {report.resolve().as_uri()}")
+        if as_json:
+            print_json({**summary.to_json(), "report": str(report)})
+        else:
+            typer.echo(f"look at it: {report.resolve().as_uri()}")
     raise typer.Exit(summary.exit_code)

@@ -20,6 +20,7 @@ __all__ = [
     "SegmenterOption",
     "SelectorOption",
     "SetOption",
+    "given_path",
     "resolve_settings",
 ]
 
@@ -54,6 +55,13 @@ SetOption: TypeAlias = Annotated[
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
+def given_path(text: str) -> Path:
+    """Return a path argument; an empty one, as an unset shell variable leaves it, is no path."""
+    if not text.strip():
+        raise typer.BadParameter(f"expected a path, got {text!r}; is a shell variable unset?")
+    return Path(text)
+
+
 def resolve_settings(
     given: dict[str, object], *, settings: list[str] | None, config: Path | None, defects: Path | None = None
 ) -> Resolved:
@@ -68,12 +76,12 @@ def resolve_settings(
     Raises:
         ConfigError: If anything is unknown or not allowed.
     """
-    from fmas.settings import Layer, environment_layer, file_layer, override_layer, resolve
+    from fmas.settings import Layer, environment_layers, file_layer, override_layer, resolve
 
     values = {key: value for key, value in given.items() if value is not None}
     layers = [
         file_layer(config, folder=Path.cwd()),
-        environment_layer(),
+        *environment_layers(),
         Layer("command line", values),
         Layer("command line", {"llm": {"defects": str(defects)}} if defects is not None else {}),
         override_layer(settings or ()),

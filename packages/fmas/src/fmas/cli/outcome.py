@@ -27,6 +27,13 @@ def reported_errors(*, interrupted: str = "interrupted") -> Iterator[None]:
     """
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise  # the reader has seen enough; Typer ends quietly
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        typer.echo(f"error: expected to read and write files, got {error.strerror or error}{where}; check it", err=True)
+        raise typer.Exit(EXIT_FAILED) from error
     except FmasError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_FAILED) from error
@@ -37,4 +44,5 @@ def reported_errors(*, interrupted: str = "interrupted") -> Iterator[None]:
 
 def print_json(content: object) -> None:
     """Print a result as JSON on stdout."""
-    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    sys.stdout.write(json.dumps(content, indent=2, ensure_ascii=not unicode) + "\n")

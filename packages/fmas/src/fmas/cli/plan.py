@@ -14,6 +14,7 @@ from fmas.cli.options import (
     LLMOption,
     ObjectOption,
     SetOption,
+    given_path,
     resolve_settings,
 )
 from fmas.cli.outcome import reported_errors
@@ -27,7 +28,9 @@ def register(app: typer.Typer) -> None:
 
 
 def plan(
-    out: Annotated[Path, typer.Option("--out", metavar="OUT", help="The output folder of the run to come.")],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="OUT", parser=given_path, help="The output folder of the run to come.")
+    ],
     object_: ObjectOption = None,
     images: Annotated[
         Path | None, typer.Option("--images", metavar="IMAGES", help="Photographs, of which the llm may be shown one.")

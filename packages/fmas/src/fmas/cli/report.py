@@ -21,7 +21,7 @@ def register(app: typer.Typer) -> None:
 def report(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The output folder of fmas run.")],
     most: Annotated[
-        int | None, typer.Option("--most", metavar="N", min=1, help="Show only the first N pairs.  [default: all]")
+        int | None, typer.Option("--most", metavar="N", min=1, help="Show only the first N pairs.  (default: all)")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +19,7 @@ from fmas.cli.options import (
     SegmenterOption,
     SelectorOption,
     SetOption,
+    given_path,
     resolve_settings,
 )
 from fmas.cli.outcome import print_json, reported_errors
@@ -35,10 +38,16 @@ def register(app: typer.Typer) -> None:
 
 def run(
     images: Annotated[
-        Path, typer.Argument(metavar="IMAGES", help="A folder of photographs of good parts, or one photograph.")
+        Path,
+        typer.Argument(
+            metavar="IMAGES", parser=given_path, help="A folder of photographs of good parts, or one photograph."
+        ),
     ],
     out: Annotated[
-        Path, typer.Option("--out", metavar="OUT", help="The output folder; a rerun finishes what is missing.")
+        Path,
+        typer.Option(
+            "--out", metavar="OUT", parser=given_path, help="The output folder; a rerun finishes what is missing."
+        ),
     ],
     object_: ObjectOption = None,
     category: Annotated[
@@ -113,6 +122,8 @@ def _run(config: RunConfig) -> RunSummary:
     from fmas.cli.progress import reported_progress
     from fmas.pipeline import synthesize
 
+    # A terminated run finishes its summary files as an interrupted one does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with reported_progress() as progress:
         return synthesize(config, progress=progress)
 
@@ -156,4 +167,5 @@ def print_summary(summary: RunSummary) -> None:
         typer.echo(f"failed: {failures}; listed in {summary.out / 'failures.jsonl'}")
     if summary.ignored_files:
         typer.echo(f"ignored: {summary.ignored_files} files that are no images")
-    typer.echo(f"next: fmas validate {summary.out} && fmas report {summary.out}")
+    out = shlex.quote(str(summary.out))
+    typer.echo(f"next: fmas validate {out} && fmas report {out}")

@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fmas.derive import DatasetCounts
-from fmas.errors import OutputError
+from fmas.errors import OutputError, UsageError
 from fmas.layout import OutputLayout, image_stem
 from fmas.manifest import ManifestEntry, ManifestIndex
 from fmas.options import explain
@@ -148,11 +148,12 @@ def read_overview(out: Path) -> Overview:
         out: The output folder of ``fmas run``.
 
     Raises:
-        OutputError: If it is none, holds no finished pair, or a line in it is not one of ours.
+        UsageError: If it is no output folder.
+        OutputError: If it holds no finished pair, or a line in it is not one of ours.
     """
     identity = (read_run_file(OutputLayout(out, "")) or {}).get("identity")
     if not isinstance(identity, dict):
-        raise OutputError(
+        raise UsageError(
             f"expected the output folder of fmas run, got {out} without a run.json; "
             f"name the right folder, or run: fmas run IMAGES --out {out}"
         )
