@@ -66,7 +66,7 @@ _VALIDATION_HEAD = f"""\
 `fmas validate OUT` checks these from the files alone: from `dataset`, the manifests, the plan and `run.json`. A broken
 rule is printed as `path: what was expected, what was found, what to do [rule]`; with `--json` it is an object with
 `rule`, `path` and `message`. The names are stable: scripts may rely on them. Exit code 0 means that every rule holds,
-1 that at least one is broken.
+1 that at least one is broken, 2 that the path is no output folder.
 
 | rule | what must hold |
 |---|---|
@@ -109,9 +109,10 @@ def configuration_page() -> str:
     lines.append(
         "\n## Components\n\n`llm`, `segmenter`, `inpainter` and `selector` each name a component and hold its options "
         "beside the name;\n`llm: openai` is short for `llm: {name: openai}`. The default name is `builtin`. Choosing "
-        "another component drops the options\nthat an earlier layer gave to the one it replaces. Options whose key "
-        "ends in `api_key`, `token`, `secret` or `password`, and\nURLs with credentials, are refused: the resolved "
-        "configuration is written to the output folder. The llm counts as part of\nthe run through its stored plan.\n"
+        "another component drops the options\nthat an earlier layer gave to the one it replaces. Options named like a "
+        "secret (`api_key`, `token`, `password`, …), at any depth,\nand URLs with credentials are refused: the "
+        "resolved configuration is written to the output folder. The llm counts as part\nof the run through its stored "
+        "plan.\n"
     )
     for kind in COMPONENT_KINDS:
         if kind in BUILTIN_OPTIONS:

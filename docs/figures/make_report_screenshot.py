@@ -19,8 +19,7 @@ from fmas.report import write_report
 
 TARGET = Path(__file__).parents[1] / "images" / "report.png"
 WIDTH, HEIGHT = 1280, 2000
-FIRST_PAIR = (0, 1140, 1280, 1890)  # left, top, right, bottom; below the page's head
-PHOTOGRAPHS = 12
+FIRST_PAIR = (0, 1208, 1280, 1836)  # left, top, right, bottom; below the page's head
 COLOURS = 255  # a palette keeps the file small; text and photographs of one product need no more
 
 
@@ -31,7 +30,7 @@ def main() -> None:
         raise SystemExit("expected chromium or google-chrome on the path, found neither; install one")
     with tempfile.TemporaryDirectory() as folder:
         out, shot = Path(folder, "out"), Path(folder, "report.png")
-        photographs = write_demo_photographs(Path(folder, "photographs"), count=PHOTOGRAPHS)
+        photographs = write_demo_photographs(Path(folder, "photographs"))
         synthesize(RunConfig(images=photographs, out=out, object="brick wall"))
         page = write_report(out).resolve().as_uri()
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--force-device-scale-factor=1"]

@@ -21,7 +21,7 @@ from fmas.components import RunComponents
 from fmas.config import RunConfig
 from fmas.demo_photographs import write_demo_photographs
 from fmas.plugins import PluginRegistry, load_plugins
-from fmas.settings import Layer, environment_layer, file_layer, flattened, override_layer, resolve
+from fmas.settings import Layer, environment_layers, file_layer, flattened, override_layer, resolve
 
 ROOT = Path(__file__).parents[2]
 READMES = [ROOT / "README.md", ROOT / "packages" / "fmas" / "README.md"]
@@ -97,7 +97,7 @@ def test_a_wrong_command_would_be_found() -> None:
 def test_a_snippet_runs(page: Path, code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     if page in READMES:  # they speak of the reader's own folder
-        write_demo_photographs(tmp_path / "photographs" / "good", count=1)
+        write_demo_photographs(tmp_path / "photographs" / "good")
     exec(compile(code, relative(page), "exec"), {"__name__": "__main__"})  # noqa: S102 (our own documents)
 
 
@@ -118,7 +118,7 @@ def test_the_environment_of_the_page_is_one() -> None:
     commands = shell_commands(ROOT / "docs/how-to/configure.md")
     variables = dict(words[1].split("=", 1) for words in commands if words[0] == "export")
     assert len(variables) >= 3
-    config = resolve([BASE, environment_layer(variables)]).config
+    config = resolve([BASE, *environment_layers(variables)]).config
     assert (config.seed, config.region.area, config.segmenter.options) == (7, (0.01, 0.08), {"mode": "texture"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import inspect
 import re
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 from fmas import errors
 from fmas.cli.app import build_app
 from fmas.cli.outcome import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE
+from fmas.manifest import ManifestEntry
 from fmas.plugins import PluginRegistry
 from fmas.plugins.requirements import MissingRequirementError
 from fmas.samples import RejectReason
@@ -100,3 +102,24 @@ def test_the_reasons_of_rejects_are_all_there() -> None:
     text = (REFERENCE / "output-layout.md").read_text(encoding="utf-8")
     section = text.partition("## Reasons of rejects")[2].partition("\n## ")[0]
     assert set(re.findall(r"^\| `(\w+)` \|", section, flags=re.MULTILINE)) == {reason.value for reason in RejectReason}
+
+
+def test_the_keys_of_a_manifest_line_are_all_there() -> None:
+    text = (REFERENCE / "output-layout.md").read_text(encoding="utf-8")
+    section = text.partition("## `manifest/`")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`\w+`.*?) \|", section, flags=re.MULTILINE)
+    assert {key for cell in cells for key in re.findall(r"`(\w+)`", cell)} == {
+        field.name for field in dataclasses.fields(ManifestEntry)
+    }
+
+
+def test_the_rooms_are_those_of_the_house() -> None:
+    text = (ROOT / "docs/explanation/how-fmas-works.md").read_text(encoding="utf-8")
+    section = text.partition("## The rooms")[2].partition("\n## ")[0]
+    named = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", section, flags=re.MULTILINE)))
+    package = ROOT / "packages/fmas/src/fmas"
+    rooms = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
+    # Small rooms whose names say everything, and the doors.
+    unlisted = {"__init__", "__main__", "demo_photographs", "errors", "preview", "slugs", "versions"}
+    assert len(named) == len(set(named))
+    assert set(named) == rooms - unlisted

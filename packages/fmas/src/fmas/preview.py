@@ -10,7 +10,14 @@ from fmas.output import read_run_file, refuse_foreign_folder, refuse_other_run
 from fmas.planning import stored_plan
 from fmas.plugins import PluginRegistry, load_plugins
 from fmas.sources import scan_sources
-from fmas.work import finished_pairs, refuse_lost_manifest, refuse_too_many, wanted_samples, without_finished
+from fmas.work import (
+    finished_pairs,
+    refuse_changed_photographs,
+    refuse_lost_manifest,
+    refuse_too_many,
+    wanted_samples,
+    without_finished,
+)
 
 __all__ = ["preview_run"]
 
@@ -35,6 +42,7 @@ def preview_run(config: RunConfig, *, registry: PluginRegistry | None = None) ->
     refuse_lost_manifest(layout)
     wanted = wanted_samples(config, found.sources)
     done = finished_pairs(layout)
+    refuse_changed_photographs(wanted, done)
     pending = [sample for sample in (without_finished(sample, done) for sample in wanted) if sample.pairs]
     pairs = sum(len(sample.pairs) for sample in pending if not sample.held_out)
     return {

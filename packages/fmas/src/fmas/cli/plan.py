@@ -43,7 +43,7 @@ def plan(
 ) -> None:
     """Ask the llm what can go wrong with the product, and store the answer in OUT/plan.json.
 
-    A stored plan is shown and kept. It may be edited before the run; delete the file to ask again.
+    A stored plan is shown and kept. Before the run it may be edited, or deleted to ask again; afterwards it stays.
     """
     with reported_errors():
         from fmas.errors import UsageError
