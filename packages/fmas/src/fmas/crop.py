@@ -54,8 +54,8 @@ class Crop:
             image = np.asarray(
                 cv2.resize(image, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC), dtype=np.uint8
             )
-            region = _resize_mask(region, size)
-            foreground = _resize_mask(foreground, size)
+            region = _resize_region(region, size)
+            foreground = np.asarray(cv2.resize(foreground.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0)
         pad = ((0, -image.shape[0] % self.multiple), (0, -image.shape[1] % self.multiple))
         if any(after for _, after in pad):
             image = np.pad(image, (*pad, (0, 0)), mode="symmetric")
@@ -152,8 +152,11 @@ def _span(low: int, high: int, border: int, least: int, size: int) -> tuple[int,
     return max(low, 0), high
 
 
-def _resize_mask(mask: BoolMask, size: tuple[int, int]) -> BoolMask:
-    return np.asarray(cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0)
+def _resize_region(region: BoolMask, size: tuple[int, int]) -> BoolMask:
+    """Resize so that every pixel that holds some of the region belongs to it: a thin one must not vanish."""
+    shrinks = size[0] < region.shape[1]
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_NEAREST
+    return np.asarray(cv2.resize(region.astype(np.float32), size, interpolation=interpolation) > 0)
 
 
 def _frozen(array: NDArray[ScalarT]) -> NDArray[ScalarT]:

@@ -53,6 +53,9 @@ def synthesize(
 ) -> RunSummary:
     """Make a defect data set from photographs of good parts; what ``fmas run`` calls.
 
+    The plan is asked for once. Then every photograph goes through five stages: segment, region, inpaint (crop, paint,
+    refine the mask, paint again what is rejected), select, write.
+
     Running it again with the same configuration finishes what is missing and redoes nothing that is finished.
 
     Args:

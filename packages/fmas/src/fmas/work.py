@@ -125,6 +125,8 @@ def manifest_entries(sample: Sample) -> Iterator[ManifestEntry]:
     """Yield one line for every pair of a sample that came out of the stages."""
     for pair in sample.pairs:
         failure: Failure | None = sample.failure or pair.failure
+        if failure is None and not pair.files:
+            raise OutputError(f"expected pair {pair.stem} written or failed, got neither; this is a bug in a stage")
         yield ManifestEntry(
             stem=pair.stem,
             source=sample.source.relative,
