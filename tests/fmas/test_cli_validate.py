@@ -104,7 +104,7 @@ def test_notes_go_to_stderr(run, out):
     result = run(out)
     assert result.exit_code == 0
     assert result.stdout == "ok: 6 pairs, 20 files\n"
-    assert result.stderr.startswith("note: 1 files in .tmp")
+    assert result.stderr.startswith("note: 1 file in .tmp")
 
 
 def test_missing_folder_is_a_usage_error(run, tmp_path):
@@ -114,11 +114,35 @@ def test_missing_folder_is_a_usage_error(run, tmp_path):
     assert "expected the output folder of a run, got nothing" in result.stderr
 
 
-def test_folder_that_is_no_output_fails(run, tmp_path):
-    result = run(tmp_path)
-    assert result.exit_code == 1
+def test_file_instead_of_a_folder_is_a_usage_error(run, out):
+    result = run(out / "run.json")
+    assert result.exit_code == 2
+    assert "got a file" in result.stderr
+
+
+def test_empty_folder_is_a_usage_error(run, tmp_path):
+    (tmp_path / "empty").mkdir()
+    result = run(tmp_path / "empty")
+    assert result.exit_code == 2
     assert result.stdout == ""
     assert "name the folder that was given to fmas run --out" in result.stderr
+
+
+def test_one_pair_is_no_pairs(run, tmp_path, fakes, make_registry, make_config):
+    config = make_config(out=tmp_path / "one", limit=1)
+    synthesize(config, registry=make_registry(fakes))
+    result = run(config.out)
+    assert result.stdout == "ok: 1 pair, 5 files\n"
+
+
+def test_nothing_finished_is_explained(run, tmp_path, fakes, make_registry, make_config):
+    fakes["inpainter"].paint = lambda job: job.image
+    config = make_config(out=tmp_path / "none")
+    synthesize(config, registry=make_registry(fakes))
+    result = run(config.out)
+    assert result.exit_code == 1
+    (line,) = result.stdout.splitlines()
+    assert line.startswith("dataset: expected a finished pair, got none: all 6 pairs failed (6 x rejected); read ")
 
 
 @pytest.mark.parametrize("arguments", [(), ("OUT", "--most", "-1"), ("OUT", "--strict")])

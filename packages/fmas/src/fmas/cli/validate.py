@@ -33,7 +33,7 @@ def validate(
     """Check every rule that a finished data set keeps: files, pixels, masks, seeds, rows, layout, no secrets.
 
     Nothing is trusted that can be computed from the files, and nothing is written. Exit code 0: every rule holds;
-    1: at least one is broken.
+    1: at least one is broken; 2: OUT is no output folder.
     """
     with reported_errors():
         report = _validate(out)
@@ -63,10 +63,12 @@ def _without_failures(progress: Callable[[int, int, int], None]) -> Callable[[in
 
 
 def _print_report(report: ValidationReport, *, most: int) -> None:
+    from fmas.validate.wording import counted
+
     for note in report.notes:
         typer.echo(f"note: {note}", err=True)
     if report.ok:
-        typer.echo(f"ok: {report.pairs} pairs, {report.files} files")
+        typer.echo(f"ok: {counted(report.pairs, 'pair')}, {counted(report.files, 'file')}")
         return
     for problem in report.problems[:most]:
         typer.echo(_encodable(str(problem)))

@@ -6,6 +6,7 @@ The expectations come from the design, the manifest and the rows, not from the c
 * ``config``: config.resolved.yaml is a usable configuration and agrees with run.json.
 * ``plan``: plan.json is a usable plan, and the one that run.json names.
 * ``manifest``: Every line of every manifest file is a whole, well-formed line.
+* ``finished``: At least one pair or held-out photograph is finished.
 * ``manifest-source``: Every stem belongs to its source: sources are numbered in sorted order.
 * ``counts``: The counts in run.json are those of the manifest.
 * ``failures``: failures.jsonl lists exactly the failed lines of the manifest, by stem.
@@ -27,7 +28,7 @@ The expectations come from the design, the manifest and the rows, not from the c
 * ``file-kind``: Every file below dataset is a regular, readable file of a sensible size.
 * ``empty-file``: No file has zero bytes.
 * ``file-names``: The manifest and the row name exactly the files that stem and defect ask for.
-* ``file-sha256``: Every file's SHA-256 is the one that the manifest recorded.
+* ``file-sha256``: Every file's SHA-256 and size are those that the manifest recorded.
 * ``png``: Every image is one whole PNG without chunks that loaders read differently (tRNS, eXIf, acTL, …).
 * ``image-mode``: Images are 8-bit RGB.
 * ``mask-mode``: Masks are 8-bit grey (mode L).

@@ -4,42 +4,49 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, TypeAlias
 
 import yaml
 
 from fmas.manifest import ManifestEntry
-from fmas.validate.line_text import row_line
+from fmas.validate.line_text import disagreement, row_line
 from fmas.validate.manifest_lines import ManifestLines
 from fmas.validate.problems import ProblemLog
 from fmas.validate.reading import UnreadableError, open_regular, parse_json, read_regular
+from fmas.validate.remedies import REWRITE
 from fmas.validate.rules import Rule
 
 __all__ = ["check_card", "check_failures", "check_metadata"]
 
-_RERUN = "run the same fmas run again, it writes this file anew"
+_Difference: TypeAlias = Callable[[bytes, ManifestEntry], tuple[str, str] | None]
+"""What a line should say of its entry and what it says instead, ``None`` if it says what it should."""
+
 _DATA_FILES = frozenset({"metadata.jsonl", "test/**", "ground_truth/**", "train/**"})
 
 
 def check_metadata(out: Path, category: str, manifest: ManifestLines, log: ProblemLog) -> None:
     """Check that ``metadata.jsonl`` holds the rows of the finished lines, by stem, each once, in the same words."""
 
-    def matches(line: bytes, entry: ManifestEntry) -> bool:
-        return entry.row is not None and line == row_line(entry.row).encode("utf-8", "surrogatepass")
+    def difference(line: bytes, entry: ManifestEntry) -> tuple[str, str] | None:
+        row = entry.row or {}
+        if line == row_line(row).encode("utf-8", "surrogatepass"):
+            return None
+        return disagreement(row, line, show=log.shown)
 
     done = (entry for entry in manifest.entries() if entry.status == "done")
-    _LineComparison(out, f"dataset/{category}/metadata.jsonl", Rule.METADATA, log).run(done, matches)
+    _LineComparison(out, f"dataset/{category}/metadata.jsonl", Rule.METADATA, log).run(done, difference)
 
 
 def check_failures(out: Path, manifest: ManifestLines, log: ProblemLog) -> None:
     """Check that ``failures.jsonl`` lists the failed lines, by stem, each once."""
 
-    def matches(line: bytes, entry: ManifestEntry) -> bool:
+    def difference(line: bytes, entry: ManifestEntry) -> tuple[str, str] | None:
         wanted = {"stem": entry.stem, "source": entry.source, **(entry.failure or {})}
-        return parse_json(line) == wanted | {"rejections": list(entry.rejections)}
+        wanted |= {"rejections": list(entry.rejections)}
+        return None if parse_json(line) == wanted else disagreement(wanted, line, show=log.shown)
 
     failed = (entry for entry in manifest.entries() if entry.status == "failed")
-    _LineComparison(out, "failures.jsonl", Rule.FAILURES, log).run(failed, matches)
+    _LineComparison(out, "failures.jsonl", Rule.FAILURES, log).run(failed, difference)
 
 
 def check_card(out: Path, category: str, log: ProblemLog) -> None:
@@ -48,13 +55,16 @@ def check_card(out: Path, category: str, log: ProblemLog) -> None:
     try:
         text = read_regular(out / name).decode()
         paths = _data_files(yaml.safe_load(_front_matter(text)))
-    except (UnreadableError, ValueError, yaml.YAMLError, RecursionError) as error:
-        log.add(Rule.CARD, name, f"expected a data set card with YAML front matter, got {error}; {_RERUN}")
+    except UnreadableError as error:
+        log.add_unreadable(Rule.CARD, name, "a data set card", error, REWRITE)
+        return
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        log.add(Rule.CARD, name, f"expected a data set card with YAML front matter, got {error}", REWRITE)
         return
     missing = sorted(_DATA_FILES - paths)
     if missing:
         message = f"expected data_files with {', '.join(sorted(_DATA_FILES))}, got none for {', '.join(missing)}"
-        log.add(Rule.CARD, name, f"{message}; {_RERUN}")
+        log.add(Rule.CARD, name, message, REWRITE)
 
 
 def _front_matter(text: str) -> str:
@@ -90,17 +100,15 @@ class _LineComparison:
         self._rule = rule
         self._log = log
 
-    def run(self, entries: Iterator[ManifestEntry], matches: Callable[[bytes, ManifestEntry], bool]) -> None:
+    def run(self, entries: Iterator[ManifestEntry], difference: _Difference) -> None:
         """Report every line that is missing, out of place or different."""
         try:
             with open_regular(self._path) as file:
-                self._walk(file, entries, matches)
+                self._walk(file, entries, difference)
         except UnreadableError as error:
-            self._complain(self._name, f"expected a file of JSON lines, got {error}")
+            self._log.add_unreadable(self._rule, self._name, "a file of JSON lines", error, REWRITE)
 
-    def _walk(
-        self, file: BinaryIO, entries: Iterator[ManifestEntry], matches: Callable[[bytes, ManifestEntry], bool]
-    ) -> None:
+    def _walk(self, file: BinaryIO, entries: Iterator[ManifestEntry], difference: _Difference) -> None:
         entry = next(entries, None)
         for number, line in enumerate(file, start=1):
             where = f"{self._name}:{number}"
@@ -116,15 +124,16 @@ class _LineComparison:
             elif entry is None or stem < entry.stem:
                 self._complain(where, f"expected one line per stem, by stem, got a further one of stem {stem}")
             else:
-                if not matches(line.removesuffix(b"\n"), entry):
-                    self._complain(where, f"expected what the manifest says of stem {stem}, got something else")
+                told = difference(line.removesuffix(b"\n"), entry)
+                if told is not None:
+                    self._complain(where, f"expected {told[0]} as in the manifest for stem {stem}, got {told[1]}")
                 entry = next(entries, None)
         while entry is not None:
             self._complain(self._name, f"expected a line of stem {entry.stem}, got none")
             entry = next(entries, None)
 
     def _complain(self, where: str, message: str) -> None:
-        self._log.add(self._rule, where, f"{message}; {_RERUN}")
+        self._log.add(self._rule, where, message, REWRITE)
 
 
 def _stem_of(line: bytes) -> int | None:

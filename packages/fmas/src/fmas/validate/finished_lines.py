@@ -15,9 +15,10 @@ from fmas.manifest import ManifestEntry
 from fmas.options import explain
 from fmas.plan import StoredPlan
 from fmas.validate.dataset_files import DatasetReader, Picture
-from fmas.validate.line_text import row_line
+from fmas.validate.line_text import disagreement, row_line
 from fmas.validate.pixels import broken_pixel_rules
 from fmas.validate.problems import ProblemLog
+from fmas.validate.remedies import REMAKE, REPLACE_LINE, Remedy
 from fmas.validate.row_rules import broken_row_rules
 from fmas.validate.rows import HeldOutRow, Identity, PairRow, SourceRow
 from fmas.validate.rules import Rule
@@ -26,7 +27,6 @@ __all__ = ["FinishedLines"]
 
 _DEFAULT_MAX_PIXELS = 200_000_000
 _TWIN_NAME = re.compile(r"train/good/\d{6,}\.png")
-_REMAKE = "delete the image and run the same fmas run again"
 
 
 class FinishedLines:
@@ -49,7 +49,7 @@ class FinishedLines:
         self._identity = identity
         self._plan = plan
         self._log = log
-        self._twin: tuple[str, str, Picture | None] | None = None
+        self._twin: tuple[tuple[str, str, int | None], Picture | None] | None = None
 
     def check(self, entry: ManifestEntry) -> tuple[str, ...]:
         """Check a finished line and everything that it names.
@@ -61,7 +61,7 @@ class FinishedLines:
         if row is None:
             return tuple(entry.files)
         for rule, message in broken_row_rules(row, entry, self._category, self._identity, self._plan):
-            self._report(rule, row.file_name, message)
+            self._report(rule, row.file_name, message, REPLACE_LINE)
         names = _expected_names(row, entry.stem, self._per_image)
         stated = (row.file_name, *((row.mask_file_name, row.normal_file_name) if isinstance(row, PairRow) else ()))
         if set(names) != set(entry.files) or names != stated:
@@ -69,13 +69,14 @@ class FinishedLines:
                 Rule.FILE_NAMES,
                 names[0],
                 f"expected manifest and row to name {', '.join(names)}, got {', '.join(sorted(entry.files))} and "
-                f"{', '.join(stated)}; restore the manifest line",
+                f"{', '.join(stated)}",
+                REPLACE_LINE,
             )
             return (*names, *entry.files)
         if isinstance(row, PairRow):
             self._check_pair(entry, row, names)
         else:
-            image = self._reader.image(names[0], entry.files[names[0]], with_text=True)
+            image = self._reader.image(names[0], entry, with_text=True)
             if image is not None:
                 self._check_image(row, names[0], image)
                 self._check_text(entry, names[0], image)
@@ -92,16 +93,16 @@ class FinishedLines:
             row = model.model_validate(content)
         except ValidationError as error:
             name = content.get("file_name", entry.stem)
-            message = f"expected the fields of a row, got {explain(error, model)}; restore the manifest line"
-            self._report(Rule.ROW_FIELDS, str(name), message)
+            message = f"expected the fields of a row, got {explain(error, model)}"
+            self._report(Rule.ROW_FIELDS, str(name), message, REPLACE_LINE)
             return None
         return row
 
     def _check_pair(self, entry: ManifestEntry, row: PairRow, names: tuple[str, ...]) -> None:
         image_name, mask_name, twin_name = names
-        image = self._reader.image(image_name, entry.files[image_name], with_text=True)
-        mask = self._reader.mask(mask_name, entry.files[mask_name])
-        twin = self._read_twin(twin_name, entry.files[twin_name])
+        image = self._reader.image(image_name, entry, with_text=True)
+        mask = self._reader.mask(mask_name, entry)
+        twin = self._read_twin(twin_name, entry)
         if image is not None:
             self._check_image(row, image_name, image)
             self._check_text(entry, image_name, image)
@@ -117,42 +118,41 @@ class FinishedLines:
                 f"{picture.pixels.shape[1]} x {picture.pixels.shape[0]} ({name})"
                 for picture, name in ((image, "image"), (mask, "mask"), (twin, "twin"))
             )
-            self._report(Rule.SIZE, image_name, f"expected image, mask and twin of one size, got {shown}; {_REMAKE}")
+            self._report(Rule.SIZE, image_name, f"expected image, mask and twin of one size, got {shown}")
             return
         for rule, message in broken_pixel_rules(twin.pixels, image.pixels, mask.pixels != 0, high=row.high_threshold):
             self._report(rule, image_name, message)
 
-    def _read_twin(self, name: str, sha256: str) -> Picture | None:
+    def _read_twin(self, name: str, entry: ManifestEntry) -> Picture | None:
         """Return the twin; the pairs of one photograph follow each other and share it."""
-        if self._twin is None or self._twin[:2] != (name, sha256):
+        record = (name, entry.files[name], entry.sizes.get(name))
+        if self._twin is None or self._twin[0] != record:
             self._twin = None  # let go of the old pixels before the new ones are read
-            self._twin = (name, sha256, self._reader.image(name, sha256))
-        return self._twin[2]
+            self._twin = (record, self._reader.image(name, entry))
+        return self._twin[1]
 
     def _check_image(self, row: SourceRow, name: str, image: Picture) -> None:
         height, width = image.pixels.shape[:2]
         if (width, height) != (row.width, row.height):
-            message = f"expected {row.width} x {row.height} as the row says, got {width} x {height}; {_REMAKE}"
+            message = f"expected {row.width} x {row.height} as the row says, got {width} x {height}"
             self._report(Rule.SIZE, name, message)
         self._check_pixels(name, "image_sha256", row.image_sha256, image.pixels)
 
     def _check_text(self, entry: ManifestEntry, name: str, image: Picture) -> None:
-        text = image.texts.get("fmas")
+        row, text = entry.row or {}, image.texts.get("fmas")
+        others = sorted(keyword for keyword in image.texts if keyword != "fmas")
         if text is None:
-            self._report(Rule.PNG_TEXT, name, f"expected an iTXt chunk 'fmas', got none; {_REMAKE}")
-        elif entry.row is None or text != row_line(entry.row) or len(image.texts) != 1:
-            self._report(
-                Rule.PNG_TEXT,
-                name,
-                f"expected the iTXt chunk 'fmas' alone, with the row as text, got others; {_REMAKE}",
-            )
+            self._report(Rule.PNG_TEXT, name, "expected an iTXt chunk 'fmas', got none")
+        elif text != row_line(row):
+            wanted, found = disagreement(row, text, show=self._log.shown)
+            self._report(Rule.PNG_TEXT, name, f"expected {wanted} in the iTXt chunk 'fmas' as in the row, got {found}")
+        if others:
+            self._report(Rule.PNG_TEXT, name, f"expected the iTXt chunk 'fmas' alone, got {', '.join(others)} as well")
 
     def _check_mask(self, row: PairRow, name: str, mask: NDArray[np.bool_]) -> None:
         area = int(np.count_nonzero(mask))
         if area != row.mask_area:
-            self._report(
-                Rule.MASK_AREA, name, f"expected {row.mask_area} pixels as the row says, got {area}; {_REMAKE}"
-            )
+            self._report(Rule.MASK_AREA, name, f"expected {row.mask_area} pixels as the row says, got {area}")
         self._check_pixels(name, "mask_sha256", row.mask_sha256, mask)
         left, top, right, bottom = row.region_box
         inside = int(np.count_nonzero(mask[top:bottom, left:right]))
@@ -161,7 +161,7 @@ class FinishedLines:
                 Rule.MASK_REGION,
                 name,
                 f"expected a mask within the {row.region_area} pixels of the region {row.region_box}, got {area}, "
-                f"{area - inside} of them outside; {_REMAKE}",
+                f"{area - inside} of them outside",
             )
 
     def _check_pixels(self, name: str, field: str, expected: str, pixels: NDArray[Any]) -> None:
@@ -170,11 +170,11 @@ class FinishedLines:
             self._report(
                 Rule.PIXEL_SHA256,
                 name,
-                f"expected pixels with the {field} {expected[:12]}… of the row, got {actual[:12]}…; {_REMAKE}",
+                f"expected pixels with the {field} {expected[:12]}… of the row, got {actual[:12]}…",
             )
 
-    def _report(self, rule: Rule, name: str, message: str) -> None:
-        self._reader.report(rule, name, message)
+    def _report(self, rule: Rule, name: str, message: str, remedy: Remedy = REMAKE) -> None:
+        self._reader.report(rule, name, message, remedy)
 
 
 def _expected_names(row: PairRow | HeldOutRow, stem: int, per_image: int | None) -> tuple[str, ...]:

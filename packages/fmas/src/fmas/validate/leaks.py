@@ -10,12 +10,14 @@ from pathlib import Path
 
 from fmas.validate.problems import ProblemLog
 from fmas.validate.reading import UnreadableError, open_regular
+from fmas.validate.remedies import Remedy
 from fmas.validate.rules import Rule
 
 __all__ = ["check_secrets"]
 
 _TEXT_SUFFIXES = (".json", ".jsonl", ".yaml", ".yml", ".md", ".html", ".txt", ".csv", ".log", ".part")
 _CHUNK = 2**20
+_REVOKE = Remedy("delete the file, revoke the secret and report how it got there")
 
 
 def check_secrets(out: Path, log: ProblemLog) -> None:
@@ -29,8 +31,8 @@ def check_secrets(out: Path, log: ProblemLog) -> None:
                 log.add(
                     Rule.SECRET,
                     name,
-                    f"expected no secrets in files, got the value of the environment variable {variable}; "
-                    "delete the file, revoke the secret and report how it got there",
+                    f"expected no secrets in files, got the value of the environment variable {variable}",
+                    _REVOKE,
                 )
         except UnreadableError:
             continue  # a file of ours that cannot be read is reported where it is needed

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from fmas.manifest import ManifestEntry
 from fmas.validate.problems import ProblemLog
 from fmas.validate.reading import UnreadableError, open_regular
+from fmas.validate.remedies import RERUN, Remedy
 from fmas.validate.rules import Rule
 
 __all__ = ["ManifestLines"]
+
+_FILE_NAME = re.compile(r"shard-.*\.jsonl", re.DOTALL)
+_REMOVE = Remedy("remove that line and run the same fmas run again", needs_run=True, otherwise="remove that line")
+_RESTORE = Remedy("restore it from a copy, or run the same fmas run again", needs_run=True)
+_LOST = Remedy("restore it from a copy, or choose another --out: a run does not begin again over finished pictures")
+_EMPTY = Remedy("restore them from a copy; a rerun would make every picture anew")
+_NO_FOLDER = Remedy("restore the folder from a copy, or choose another --out")
+_WAIT = Remedy("wait for the run to end")
 
 
 class ManifestLines:
@@ -27,16 +37,20 @@ class ManifestLines:
     """
 
     def __init__(self, out: Path, log: ProblemLog) -> None:
+        self._out = out
         self._log = log
-        folder = out / "manifest"
-        self._paths = sorted(folder.glob("shard-*.jsonl")) if folder.is_dir() else []
         self._positions: dict[int, tuple[int, int]] = {}
         self._written: dict[int, int] = {}
+        self._done: set[int] = set()
         self.whole = True
-        if not self._paths:
-            self._complain("manifest", "expected shard-I-of-N.jsonl in it, got none; run the same fmas run again")
-        for number in range(len(self._paths)):
+        self._names = self._list()
+        for number in range(len(self._names)):
             self._scan(number)
+
+    @property
+    def done(self) -> int:
+        """How many stems are finished."""
+        return len(self._done)
 
     def entries(self) -> Iterator[ManifestEntry]:
         """Yield the line that counts for every stem, by stem."""
@@ -48,48 +62,71 @@ class ManifestLines:
     def __len__(self) -> int:
         return len(self._positions)
 
-    def _scan(self, number: int) -> None:
-        name = self._name(number)
+    def _list(self) -> list[str]:
+        """Return the names of the manifest files, relative to OUT."""
+        names: list[str] = []
+        missing = False
         try:
-            with open_regular(self._paths[number]) as file:
+            found = sorted(path.name for path in (self._out / "manifest").iterdir())
+            names = [f"manifest/{name}" for name in found if _FILE_NAME.fullmatch(name)]
+        except FileNotFoundError:
+            missing = True
+        except NotADirectoryError:
+            self._complain("manifest", "expected a folder, got a file", _NO_FOLDER)
+            return []
+        except OSError as error:
+            self.whole = False
+            self._log.add_unreachable("manifest", error)
+            return []
+        if not names and any((self._out / "dataset").glob("*/*/*/*.png")):
+            found_instead = "nothing" if missing else "none of them"
+            message = f"expected shard-I-of-N.jsonl in it, which say what is finished, got {found_instead}"
+            self._complain("manifest", message, _LOST if missing else _EMPTY)
+            if missing:
+                self._log.block("manifest")
+        return names
+
+    def _scan(self, number: int) -> None:
+        name = self._names[number]
+        try:
+            with open_regular(self._out / name) as file:
                 position = 0
                 for count, line in enumerate(file, start=1):
                     self._take(number, position, line, f"{name}:{count}")
                     position += len(line)
         except UnreadableError as error:
-            self._complain(name, f"expected a file of lines, got {error}; restore it, or run the same fmas run again")
+            self.whole = False
+            self._log.add_unreadable(Rule.MANIFEST, name, "a file of lines", error, _RESTORE)
 
     def _take(self, number: int, position: int, line: bytes, where: str) -> None:
         if not line.endswith(b"\n"):
-            self._complain(where, "expected a whole line, got a torn one; run the same fmas run again to finish it")
+            self._complain(where, "expected a whole line, got a torn one", RERUN)
             return
         try:
             entry = _parse(line)
         except ValueError as error:
-            self._complain(where, f"expected a manifest line, got {error}; remove it and run the same fmas run again")
+            self._complain(where, f"expected a manifest line, got {error}", _REMOVE)
+            self._log.block(self._names[number])
             return
         if entry.written >= self._written.get(entry.stem, entry.written):
             self._positions[entry.stem] = (number, position)
             self._written[entry.stem] = entry.written
+            (self._done.add if entry.status == "done" else self._done.discard)(entry.stem)
 
     def _entry_at(self, position: tuple[int, int]) -> ManifestEntry | None:
         """Return the entry, or ``None`` if the file changed since it was scanned."""
+        name = self._names[position[0]]
         try:
-            with open_regular(self._paths[position[0]]) as file:
+            with open_regular(self._out / name) as file:
                 file.seek(position[1])
                 return _parse(file.readline())
         except (UnreadableError, ValueError):
-            self._complain(
-                self._name(position[0]), "expected a file at rest, got one that changes; wait for the run to end"
-            )
+            self._complain(name, "expected a file at rest, got one that changes", _WAIT)
             return None
 
-    def _name(self, number: int) -> str:
-        return f"manifest/{self._paths[number].name}"
-
-    def _complain(self, where: str, message: str) -> None:
+    def _complain(self, where: str, message: str, remedy: Remedy) -> None:
         self.whole = False
-        self._log.add(Rule.MANIFEST, where, message)
+        self._log.add(Rule.MANIFEST, where, message, remedy)
 
 
 def _parse(line: bytes) -> ManifestEntry:
@@ -111,6 +148,8 @@ def _parse(line: bytes) -> ManifestEntry:
         raise ValueError("status done without row and files, or with a failure")
     if entry.status == "failed" and (entry.row is not None or entry.files or not _failure_items(entry.failure)):
         raise ValueError("status failed without stage, reason and message, or with row or files")
+    if entry.sizes.keys() != entry.files.keys():
+        raise ValueError("sizes of other files than those it names")
     return entry
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fmas.manifest import ManifestEntry
 from fmas.validate.problems import ProblemLog
+from fmas.validate.remedies import REPLACE_LINE
 from fmas.validate.rules import Rule
 
 __all__ = ["SourceNumbering"]
@@ -51,6 +52,6 @@ class SourceNumbering:
         self._log.add(
             Rule.MANIFEST_SOURCE,
             "manifest",
-            f"expected {wanted}, got {found!r} for stem {entry.stem}; restore the manifest line, or start anew in "
-            "another --out",
+            f"expected {wanted}, got {found!r} for stem {entry.stem}",
+            REPLACE_LINE,
         )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -15,8 +17,11 @@ from fmas.validate.leaks import check_secrets
 from fmas.validate.manifest_lines import ManifestLines
 from fmas.validate.numbering import SourceNumbering
 from fmas.validate.problems import ProblemLog, ValidationReport
+from fmas.validate.remedies import RERUN, Remedy
+from fmas.validate.rules import Rule
 from fmas.validate.run_files import RunFile, Tally, check_config, check_counts, read_run, read_stored_plan
 from fmas.validate.tree import DatasetTree, ListedFiles
+from fmas.validate.wording import counted
 
 __all__ = ["ValidationProgress", "validate_output"]
 
@@ -24,6 +29,7 @@ ValidationProgress: TypeAlias = Callable[[int, int], None]
 """Called with (manifest lines checked, manifest lines in all)."""
 
 _SIGNS_OF_A_RUN = ("run.json", "manifest", "dataset")
+_MEND_AND_RERUN = Remedy("read failures.jsonl, mend what it says and run the same fmas run again", needs_run=True)
 
 
 def validate_output(out: Path, *, progress: ValidationProgress | None = None) -> ValidationReport:
@@ -40,41 +46,72 @@ def validate_output(out: Path, *, progress: ValidationProgress | None = None) ->
         Every broken rule, and counts.
 
     Raises:
-        UsageError: If ``out`` is missing or no folder.
-        OutputError: If it holds nothing that a run writes.
+        UsageError: If ``out`` is missing, no folder, or holds nothing that a run writes.
+        OutputError: If it cannot be read.
     """
     _refuse_no_output(out)
-    log = ProblemLog(secret_values())
+    log = ProblemLog(out, secret_values())
     run = read_run(out, log)
     check_config(out, run, log)
     plan = read_stored_plan(out, run, log)
-    tree = DatasetTree(out, log)
-    category = tree.category(run.identity.category if run is not None else None)
     manifest = ManifestLines(out, log)
+    tree = DatasetTree(out, log)
+    category = tree.category(run.identity.category if run else None, must_exist=manifest.done > 0 or not manifest.whole)
     lines = FinishedLines(out, category, run.identity if run else None, plan, log) if category is not None else None
     tally, listed = _check_lines(manifest, run, lines, log, progress)
     if manifest.whole:  # else what follows from it would be blamed for its gaps
-        check_failures(out, manifest, log)
-        if run is not None:
-            check_counts(tally, run, log)
-        if category is not None:
-            check_metadata(out, category, manifest, log)
+        _check_what_follows(out, category, manifest, tally, run=run, log=log)
     if category is not None:
-        check_card(out, category, log)
         tree.walk(category, listed if manifest.whole else None)
     check_secrets(out, log)
     return ValidationReport(log.problems, tally.pairs, tally.held_out, tree.files, _notes(out))
 
 
 def _refuse_no_output(out: Path) -> None:
-    if not out.is_dir():
-        found = "a file" if out.exists() else "nothing"
-        raise UsageError(f"expected the output folder of a run, got {found} at {str(out)!r}; check the path")
-    if not any((out / name).exists() for name in _SIGNS_OF_A_RUN):
+    try:
+        if not stat.S_ISDIR(out.stat().st_mode):
+            raise UsageError(f"expected the output folder of a run, got a file at {str(out)!r}; check the path")
+        if any(_is_there(out / name) for name in _SIGNS_OF_A_RUN):
+            return
+        names = {entry.name for entry in out.iterdir()}
+    except (FileNotFoundError, NotADirectoryError) as error:
+        message = f"expected the output folder of a run, got nothing at {str(out)!r}; check the path"
+        raise UsageError(message) from error
+    except OSError as error:
         raise OutputError(
-            f"expected the output folder of a run, got one without {', '.join(_SIGNS_OF_A_RUN)} at {str(out)!r}; "
-            "name the folder that was given to fmas run --out"
-        )
+            f"expected a readable folder, got {error.strerror or error} for {str(out)!r}; check its permissions"
+        ) from error
+    found, advice = "an empty one", "name the folder that was given to fmas run --out"
+    if "plan.json" in names:
+        found, advice = "one with a plan only", "run fmas run with it as --out first"
+    elif names:
+        found = f"one without {', '.join(_SIGNS_OF_A_RUN)}"
+    above = _output_around(out)
+    if above is not None:
+        advice = f"did you mean {str(above)!r}?"
+    raise UsageError(f"expected the output folder of a run, got {found} at {str(out)!r}; {advice}")
+
+
+def _is_there(path: Path) -> bool:
+    """Return whether something is there.
+
+    Raises:
+        OSError: If that cannot be said.
+    """
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _output_around(folder: Path) -> Path | None:
+    """Return the output folder that this is a part of, such as the data set in it."""
+    with suppress(OSError):
+        for above in list(folder.resolve().parents)[:4]:
+            if all(_is_there(above / name) for name in _SIGNS_OF_A_RUN):
+                return above
+    return None
 
 
 def _check_lines(
@@ -98,13 +135,38 @@ def _check_lines(
     return tally, listed
 
 
+def _check_what_follows(
+    out: Path, category: str | None, manifest: ManifestLines, tally: Tally, *, run: RunFile | None, log: ProblemLog
+) -> None:
+    """Check the files that a run writes from its manifest, as far as it had anything to write."""
+    if manifest.done == 0:
+        log.add(Rule.FINISHED, "dataset", *_why_nothing_is_there(tally))
+    elif category is not None:
+        check_metadata(out, category, manifest, log)
+        check_card(out, category, log)
+    if len(manifest) > 0:
+        check_failures(out, manifest, log)
+        if run is not None:
+            check_counts(tally, run, log)
+
+
+def _why_nothing_is_there(tally: Tally) -> tuple[str, Remedy]:
+    if tally.failed == 0:
+        return "expected a finished pair, got none: the run was stopped before it finished one", RERUN
+    reasons = ", ".join(f"{number} x {reason}" for reason, number in sorted(tally.failures.items()))
+    failed = "the only pair" if tally.failed == 1 else f"all {tally.failed} pairs"
+    return f"expected a finished pair, got none: {failed} failed ({reasons})", _MEND_AND_RERUN
+
+
 def _notes(out: Path) -> tuple[str, ...]:
     """Return what breaks no rule and is still worth knowing."""
     notes = []
     temporary = out / ".tmp"
     leftovers = sum(len([file for file in files if not file.endswith(".lock")]) for _, _, files in os.walk(temporary))
     if leftovers:
-        notes.append(f"{leftovers} files in .tmp, from a run that is going on or was killed; a rerun removes them")
+        notes.append(
+            f"{counted(leftovers, 'file')} in .tmp, from a run that is going on or was killed; no part of the data set"
+        )
     if not str(out.resolve()).isascii():
         notes.append(
             "the path to this folder is not ASCII, which anomalib cannot read; move the folder to use it there"

@@ -11,16 +11,16 @@ from scipy import ndimage
 
 from fmas.types import BoolMask, RGBImage
 from fmas.validate.rules import Rule
+from fmas.validate.wording import counted
 
 __all__ = ["Objection", "broken_pixel_rules"]
 
 Objection: TypeAlias = tuple[Rule, str]
-"""A broken rule and what to tell the user."""
+"""A broken rule, and what was expected and found."""
 
 _LEAST_CHANGED_SHARE = 0.9
 _LEAST_LARGEST_CHANGE = 8
 _CLIPPED_ANYWAY = 0.98
-_REMAKE = "delete the image and run the same fmas run again"
 
 
 def broken_pixel_rules(normal: RGBImage, synthetic: RGBImage, mask: BoolMask, *, high: int) -> Iterator[Objection]:
@@ -38,11 +38,12 @@ def broken_pixel_rules(normal: RGBImage, synthetic: RGBImage, mask: BoolMask, *,
     change = _largest_channel_change(normal, synthetic)
     outside = (change > 0) & ~mask
     if outside.any():
-        row, column = np.argwhere(outside)[0]
+        row, column = np.unravel_index(int(outside.argmax()), outside.shape)
+        number = int(np.count_nonzero(outside))
         yield (
             Rule.UNTOUCHED,
-            f"expected the twin's pixels outside the mask, got {np.count_nonzero(outside)} others, the first at "
-            f"row {row}, column {column}; {_REMAKE}",
+            f"expected the twin's pixels outside the mask, got others: {counted(number, 'pixel')} outside the mask "
+            f"{'differs' if number == 1 else 'differ'}, the first at row {row}, column {column}",
         )
     inside = change[mask]
     share = np.count_nonzero(inside) / inside.size
@@ -50,22 +51,22 @@ def broken_pixel_rules(normal: RGBImage, synthetic: RGBImage, mask: BoolMask, *,
         yield (
             Rule.CHANGED_SHARE,
             f"expected at least {_LEAST_CHANGED_SHARE:.0%} of the mask's pixels to differ from the twin, "
-            f"got {share:.1%}; {_REMAKE}",
+            f"got {share:.1%}",
         )
     if inside.max() < _LEAST_LARGEST_CHANGE:
         yield (
             Rule.LARGEST_CHANGE,
-            f"expected a change of at least {_LEAST_LARGEST_CHANGE} grey levels, got {inside.max()} at most; {_REMAKE}",
+            f"expected a change of at least {_LEAST_LARGEST_CHANGE} grey levels, got {inside.max()} at most",
         )
     weak = _components_below(change, mask, high)
     if weak:
         yield (
             Rule.COMPONENT_PEAK,
             f"expected every connected part of the mask to reach the high_threshold of {high} grey levels, "
-            f"got {weak} that do not; {_REMAKE}",
+            f"got {weak} that do not",
         )
     if _clipped_share(synthetic[mask]) == 1.0 and _clipped_share(normal[mask]) < _CLIPPED_ANYWAY:
-        yield Rule.SATURATED, f"expected a painted defect, got nothing but pure black or white; {_REMAKE}"
+        yield Rule.SATURATED, "expected a painted defect, got nothing but pure black or white"
 
 
 def _largest_channel_change(one: RGBImage, other: RGBImage) -> NDArray[np.uint8]:

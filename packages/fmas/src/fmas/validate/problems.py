@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from fmas.validate.reading import UnreadableError, closed_folder
+from fmas.validate.remedies import CHECK_PERMISSIONS, Remedy, remedy_for
 from fmas.validate.rules import Rule
 
 __all__ = ["Problem", "ProblemLog", "ValidationReport", "printable"]
@@ -73,30 +76,73 @@ class ProblemLog:
     """Collects problems; makes every message one printable line without secrets.
 
     Args:
+        out: The output folder.
         secrets: Environment variable -> value that must never be shown.
     """
 
-    def __init__(self, secrets: Mapping[str, str]) -> None:
+    def __init__(self, out: Path, secrets: Mapping[str, str]) -> None:
+        self._out = out
         self.secrets = dict(secrets)
-        self._problems: list[Problem] = []
+        self._found: dict[tuple[Rule, str, str, Remedy], None] = {}
+        self._blocker: str | None = None
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What was found so far."""
-        return tuple(self._problems)
+        """What was found so far, each once; what to do depends on what else was found."""
+        return tuple(
+            Problem(rule, printable(self._redacted(path)), self._line(message, remedy.told(self._blocker_of(path))))
+            for rule, path, message, remedy in self._found
+        )
 
-    def add(self, rule: Rule, path: str, message: str) -> None:
-        """Keep a problem.
+    def add(self, rule: Rule, path: str, message: str, remedy: Remedy) -> None:
+        """Keep a problem; the same one again is not kept twice.
 
         Args:
             rule: The broken rule.
             path: Relative to OUT; may hold anything that a file system allows.
-            message: Expected, got, what to do; may quote content of broken files.
+            message: Expected and got; may quote content of broken files.
+            remedy: What to do.
         """
-        line = self._redacted(message)
-        if len(line) > _LONGEST_MESSAGE:
-            line = line[: _LONGEST_MESSAGE - 1] + "…"
-        self._problems.append(Problem(rule, printable(self._redacted(path)), printable(line)))
+        self._found[rule, path, message, remedy] = None
+
+    def add_unreadable(self, rule: Rule, name: str, wanted: str, error: UnreadableError, if_missing: Remedy) -> None:
+        """Keep the problem that a file cannot be read.
+
+        Args:
+            rule: The broken rule.
+            name: The file, relative to OUT.
+            wanted: What it should have been.
+            error: Why it cannot be read.
+            if_missing: What to do if it is missing.
+        """
+        denied = error.__cause__ if error.cause == "denied" else None
+        if isinstance(denied, OSError) and closed_folder(self._out, name) != name:
+            self.add_unreachable(name, denied)
+        else:
+            self.add(rule, name, f"expected {wanted}, got {error}", remedy_for(error, if_missing))
+
+    def add_unreachable(self, name: str, error: OSError) -> None:
+        """Keep the problem that a folder lets nobody through to ``name``, relative to OUT, or cannot be listed."""
+        message = f"expected a readable folder, got one that cannot be read ({error.strerror or error})"
+        self.add(Rule.FOLDERS, closed_folder(self._out, name), message, CHECK_PERMISSIONS)
+
+    def block(self, name: str) -> None:
+        """Remember a file without which ``fmas run`` refuses to go on, so that nobody is told to run it."""
+        self._blocker = self._blocker or name
+
+    def _blocker_of(self, path: str) -> str | None:
+        """Return what stands in the way of mending ``path`` by a rerun; what is wrong with the blocker is its own."""
+        return None if self._blocker is None or path.startswith(self._blocker) else self._blocker
+
+    def shown(self, value: object) -> str:
+        """Return a value as messages show it, without secrets: of a shortened text only a piece could be known."""
+        return repr(self._redacted(value)) if isinstance(value, str) else self._redacted(repr(value))
+
+    def _line(self, message: str, advice: str) -> str:
+        line, room = self._redacted(message), _LONGEST_MESSAGE - len(advice)
+        if len(line) > room:
+            line = line[: room - 1] + "…"
+        return printable(f"{line}; {self._redacted(advice)}")
 
     def _redacted(self, text: str) -> str:
         for name, value in self.secrets.items():

@@ -9,12 +9,12 @@ from fmas.plan import StoredPlan
 from fmas.seeds import SampleSeeds
 from fmas.validate.rows import AttemptRow, HeldOutRow, Identity, PairRow
 from fmas.validate.rules import Rule
+from fmas.validate.wording import differing_values
 
 __all__ = ["broken_row_rules"]
 
 _LEAST_NOISE_FLOOR = 4
 _LEAST_HIGH = 8
-_RESTORE = "restore the manifest line, or delete it and run the same fmas run again"
 
 
 def broken_row_rules(
@@ -53,15 +53,17 @@ def _line_rules(row: PairRow | HeldOutRow, entry: ManifestEntry, category: str) 
     stated = (row.stem, row.source, row.category)
     wanted = (entry.stem, entry.source, category)
     if stated != wanted:
-        yield Rule.ROW_FIELDS, f"expected stem, source and category {wanted}, got {stated} in its row; {_RESTORE}"
+        yield Rule.ROW_FIELDS, f"expected stem, source and category {wanted}, got {stated} in its row"
     if isinstance(row, PairRow):
-        if (entry.row or {}).get("rejections") != list(entry.rejections):
-            yield Rule.ROW_FIELDS, f"expected the same rejections in line and row, got others; {_RESTORE}"
+        stated_rejections = (entry.row or {}).get("rejections")
+        differing = differing_values({"rejections": list(entry.rejections)}, {"rejections": stated_rejections})
+        if differing is not None:
+            yield Rule.ROW_FIELDS, f"expected {differing[0]} in the row as in its line, got {differing[1]}"
         left, top, right, bottom = row.region_box
         if not (left < right <= row.width and top < bottom <= row.height):
-            yield Rule.ROW_FIELDS, f"expected a region_box inside the image, got {row.region_box}; {_RESTORE}"
+            yield Rule.ROW_FIELDS, f"expected a region_box inside the image, got {row.region_box}"
         if max(row.region_area, row.foreground_area) > row.width * row.height:
-            yield Rule.ROW_FIELDS, f"expected areas of at most the image's, got larger ones; {_RESTORE}"
+            yield Rule.ROW_FIELDS, "expected areas of at most the image's, got larger ones"
 
 
 def _run_rules(row: PairRow | HeldOutRow, identity: Identity) -> Iterator[tuple[Rule, str]]:
@@ -79,7 +81,7 @@ def _run_rules(row: PairRow | HeldOutRow, identity: Identity) -> Iterator[tuple[
         if stated_value != wanted:
             yield (
                 Rule.PROVENANCE,
-                f"expected the {what} {wanted!r} of run.json, got {stated_value!r} in its row; {_RESTORE}",
+                f"expected the {what} {wanted!r} of run.json, got {stated_value!r} in its row",
             )
 
 
@@ -91,7 +93,7 @@ def _holdout_rules(row: PairRow | HeldOutRow, identity: Identity) -> Iterator[tu
         yield (
             Rule.HOLDOUT,
             f"expected {wanted} of {row.source!r} (seed {identity.seed}, holdout_good {identity.holdout_good:g}), "
-            f"got {found}; {_RESTORE}",
+            f"got {found}",
         )
 
 
@@ -102,17 +104,17 @@ def _threshold_rules(row: PairRow, identity: Identity | None) -> Iterator[tuple[
         yield (
             Rule.THRESHOLDS,
             f"expected noise_floor >= {floor} and high_threshold >= {least_high}, got {row.noise_floor} and "
-            f"{row.high_threshold}; {_RESTORE}",
+            f"{row.high_threshold}",
         )
 
 
 def _candidate_rules(row: PairRow, identity: Identity | None) -> Iterator[tuple[Rule, str]]:
     chosen = (row.candidate, row.attempt, row.seed, row.score)
     if chosen not in [(item.candidate, item.attempt, item.seed, item.score) for item in row.candidates]:
-        yield Rule.CANDIDATES, f"expected the chosen candidate among the scored ones, got {chosen}; {_RESTORE}"
+        yield Rule.CANDIDATES, f"expected the chosen candidate among the scored ones, got {chosen}"
     accepted = [item.candidate for item in row.candidates]
     if len(set(accepted)) != len(accepted):
-        yield Rule.CANDIDATES, f"expected each candidate once, got {accepted}; {_RESTORE}"
+        yield Rule.CANDIDATES, f"expected each candidate once, got {accepted}"
     # What was accepted at attempt n was rejected at every attempt before; what never was, at every attempt.
     tried = sorted((item.candidate, item.attempt) for item in _attempts(row))
     counted: dict[int, int] = {}
@@ -120,7 +122,7 @@ def _candidate_rules(row: PairRow, identity: Identity | None) -> Iterator[tuple[
         if attempt != counted.get(candidate, 0):
             yield (
                 Rule.CANDIDATES,
-                f"expected the attempts of candidate {candidate} to count from 0, got {attempt}; {_RESTORE}",
+                f"expected the attempts of candidate {candidate} to count from 0, got {attempt}",
             )
             return
         counted[candidate] = attempt + 1
@@ -128,7 +130,7 @@ def _candidate_rules(row: PairRow, identity: Identity | None) -> Iterator[tuple[
         yield (
             Rule.CANDIDATES,
             f"expected at most {identity.candidates} candidates and {identity.attempts} attempts, "
-            f"got {max(counted) + 1} and {max(counted.values())}; {_RESTORE}",
+            f"got {max(counted) + 1} and {max(counted.values())}",
         )
 
 
@@ -145,7 +147,7 @@ def _seed_rules(row: PairRow, identity: Identity) -> Iterator[tuple[Rule, str]]:
             yield (
                 Rule.SEED,
                 f"expected seed {wanted} for candidate {item.candidate}, attempt {item.attempt} of pair {row.pair} of "
-                f"{row.source!r}, got {item.seed}; {_RESTORE}",
+                f"{row.source!r}, got {item.seed}",
             )
             return
 
@@ -155,7 +157,7 @@ def _plan_rules(row: PairRow, plan: StoredPlan) -> Iterator[tuple[Rule, str]]:
     known = dict(zip(plan.slugs, plan.defects, strict=True))
     defect = known.get(row.defect)
     if defect is None:
-        yield Rule.PLANNED_DEFECT, f"expected one of {', '.join(known)}, got {row.defect!r}; {_RESTORE}"
+        yield Rule.PLANNED_DEFECT, f"expected one of {', '.join(known)}, got {row.defect!r}"
         return
     wanted = (defect.name, defect.kind.value, defect.severity, defect.prompt, defect.negative_prompt)
     stated = (row.defect_name, row.kind, row.severity, row.prompt, row.negative_prompt)
@@ -163,5 +165,5 @@ def _plan_rules(row: PairRow, plan: StoredPlan) -> Iterator[tuple[Rule, str]]:
         differing = next((one, other) for one, other in zip(wanted, stated, strict=True) if one != other)
         yield (
             Rule.PLANNED_DEFECT,
-            f"expected {differing[0]!r} as plan.json says for {row.defect}, got {differing[1]!r}; {_RESTORE}",
+            f"expected {differing[0]!r} as plan.json says for {row.defect}, got {differing[1]!r}",
         )

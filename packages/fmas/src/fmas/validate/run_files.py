@@ -18,13 +18,14 @@ from fmas.manifest import ManifestEntry
 from fmas.options import explain
 from fmas.plan import StoredPlan, read_plan
 from fmas.validate.problems import ProblemLog
-from fmas.validate.reading import UnreadableError, parse_json, read_regular
+from fmas.validate.reading import UnreadableError, parse_json, read_regular, without_advice
+from fmas.validate.remedies import CONTINUE_NO_MORE, RERUN, REWRITE, REWRITE_BROKEN
 from fmas.validate.rows import Identity
 from fmas.validate.rules import Rule
+from fmas.validate.wording import differing_values
 
 __all__ = ["RunFile", "Tally", "check_config", "check_counts", "read_run", "read_stored_plan"]
 
-_RERUN = "run the same fmas run again"
 # Where the configuration and the identity must say the same; the rest decides who does what, or is a component's.
 _SHARED_SETTINGS = (
     "seed",
@@ -58,30 +59,37 @@ class RunFile:
 def read_run(out: Path, log: ProblemLog) -> RunFile | None:
     """Return ``run.json``, or ``None`` after reporting why it cannot be relied on."""
     try:
-        content = parse_json(read_regular(out / "run.json"))
-    except (UnreadableError, ValueError) as error:
-        log.add(Rule.RUN_FILE, "run.json", f"expected the run's identity in JSON, got {error}; restore it")
-        return None
+        return _parsed_run(read_regular(out / "run.json"))
+    except UnreadableError as error:
+        log.add_unreadable(Rule.RUN_FILE, "run.json", "the run's identity", error, CONTINUE_NO_MORE)
+    except ValueError as error:
+        log.add(Rule.RUN_FILE, "run.json", f"expected {error}", CONTINUE_NO_MORE)
+    log.block("run.json")
+    return None
+
+
+def _parsed_run(text: bytes) -> RunFile:
+    """Return the content of ``run.json``.
+
+    Raises:
+        ValueError: What was expected and what is there.
+    """
+    try:
+        content = parse_json(text)
+    except ValueError as error:
+        raise ValueError(f"the run's identity in JSON, got {error}") from error
     stated = content.get("identity") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(stated, dict):
-        log.add(Rule.RUN_FILE, "run.json", "expected an object with an identity, got something else; restore it")
-        return None
+        raise ValueError("an object with an identity, got something else")
     digest = hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()
     if content.get("digest") != digest:
-        log.add(
-            Rule.RUN_FILE,
-            "run.json",
-            f"expected the digest {digest[:12]}… of the identity, got {content.get('digest')!r}: one of both was "
-            "changed; restore it",
+        raise ValueError(
+            f"the digest {digest[:12]}… of the identity, got {content.get('digest')!r}: one of both was changed"
         )
-        return None
     try:
         identity = Identity.model_validate(stated)
     except ValidationError as error:
-        log.add(
-            Rule.RUN_FILE, "run.json", f"expected a run's identity, got {explain(error, Identity)}; restore the file"
-        )
-        return None
+        raise ValueError(f"a run's identity, got {explain(error, Identity)}") from error
     return RunFile(identity, stated, content.get("counts"))
 
 
@@ -91,41 +99,41 @@ def check_config(out: Path, run: RunFile | None, log: ProblemLog) -> None:
     try:
         content = yaml.safe_load(read_regular(out / name))
         config = RunConfig.model_validate(content)
-    except ValidationError as error:
-        log.add(Rule.CONFIG, name, f"expected a configuration, got {explain(error, RunConfig)}; restore it")
+    except UnreadableError as error:
+        log.add_unreadable(Rule.CONFIG, name, "a configuration", error, REWRITE)
         return
-    except (UnreadableError, yaml.YAMLError, ValueError, RecursionError) as error:
-        log.add(Rule.CONFIG, name, f"expected a configuration in YAML, got {error}; restore it")
+    except ValidationError as error:
+        log.add(Rule.CONFIG, name, f"expected a configuration, got {explain(error, RunConfig)}", REWRITE_BROKEN)
+        return
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        log.add(Rule.CONFIG, name, f"expected a configuration in YAML, got {error}", REWRITE_BROKEN)
         return
     if run is None:
         return
     dumped = config.model_dump(mode="json")
     for key in _SHARED_SETTINGS:
         if dumped[key] != run.stated.get(key):
-            log.add(
-                Rule.CONFIG,
-                name,
-                f"expected {key} as in run.json, {run.stated.get(key)!r}, got {dumped[key]!r}; restore one of them",
-            )
+            message = f"expected {key} as in run.json, {run.stated.get(key)!r}, got {dumped[key]!r}"
+            log.add(Rule.CONFIG, name, message, REWRITE_BROKEN)
 
 
 def read_stored_plan(out: Path, run: RunFile | None, log: ProblemLog) -> StoredPlan | None:
     """Return ``plan.json``, or ``None`` after reporting that it is no plan or another run's."""
     path = out / "plan.json"
     try:
-        read_regular(path)  # read_plan() expects a file that is there
+        read_regular(path)  # tells more about a file that cannot be read than read_plan() does
         plan = read_plan(path)
-    except (UnreadableError, PlanError, OSError, RecursionError) as error:
-        log.add(Rule.PLAN, "plan.json", f"expected a prompt plan, got {error}; restore it")
-        return None
-    if run is not None and plan.digest() != run.identity.plan:
-        log.add(
-            Rule.PLAN,
-            "plan.json",
-            "expected the plan that run.json names, got another one; restore it, or start anew in another --out",
-        )
-        return None
-    return plan
+    except UnreadableError as error:
+        log.add_unreadable(Rule.PLAN, "plan.json", "a prompt plan", error, CONTINUE_NO_MORE)
+    except PlanError as error:
+        log.add(Rule.PLAN, "plan.json", without_advice(error).replace(f" in {path}", ""), CONTINUE_NO_MORE)
+    else:
+        if run is None or plan.digest() == run.identity.plan:
+            return plan
+        message = "expected the plan that run.json names, got another one"
+        log.add(Rule.PLAN, "plan.json", message, CONTINUE_NO_MORE)
+    log.block("plan.json")
+    return None
 
 
 @dataclass(slots=True)
@@ -162,10 +170,10 @@ def check_counts(tally: Tally, run: RunFile, log: ProblemLog) -> None:
         "rejects": dict(tally.rejects),
         "failures": dict(tally.failures),
     }
-    if run.counts == wanted:
+    if not isinstance(run.counts, dict):
+        log.add(Rule.COUNTS, "run.json", "expected counts, got none", RERUN)
         return
-    stated = run.counts if isinstance(run.counts, dict) else {}
-    key = next((key for key, value in wanted.items() if stated.get(key) != value), None)
-    found = "none" if not stated else f"{key} {stated.get(key)!r}" if key else "further keys"
-    told = f"{key} {wanted[key]!r}" if key else "no others"
-    log.add(Rule.COUNTS, "run.json", f"expected counts as in the manifest, {told}, got {found}; {_RERUN}")
+    differing = differing_values(wanted, run.counts, show=log.shown)
+    if differing is not None:
+        message = f"expected counts as in the manifest, {differing[0]}, got {differing[1]}"
+        log.add(Rule.COUNTS, "run.json", message, RERUN)

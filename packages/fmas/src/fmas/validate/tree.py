@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import sys
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from fmas.layout import DEFECT_FOLDER
 from fmas.validate.problems import ProblemLog
+from fmas.validate.remedies import DELETE, MOVE_AWAY, PUT_COPY, RERUN, Remedy
 from fmas.validate.rules import Rule
 
 __all__ = ["DatasetTree", "ListedFiles"]
@@ -19,7 +20,13 @@ __all__ = ["DatasetTree", "ListedFiles"]
 _LISTED = re.compile(r"(?:test/([a-z0-9_]+)/|(ground_truth)/([a-z0-9_]+)/|(train)/good/)(\d{6,})(_mask)?\.png")
 _TOP_FOLDERS = ("ground_truth", "test", "train")
 _TOP_FILES = ("README.md", "metadata.jsonl")
-_DELETE = "delete it"
+_SWEEP = Remedy("run the same fmas run again, or delete it", needs_run=True, otherwise="delete it")
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    name: str
+    kind: Literal["link", "folder", "file", "other"]
 
 
 class ListedFiles:
@@ -85,32 +92,34 @@ class DatasetTree:
         self._log = log
         self.files = 0
 
-    def category(self, wanted: str | None) -> str | None:
+    def category(self, wanted: str | None, *, must_exist: bool = True) -> str | None:
         """Check what lies directly below ``dataset``.
 
         Args:
             wanted: The run's category; if unknown, the only folder is taken for it.
+            must_exist: Whether anything was finished that must lie there.
 
         Returns:
             The category whose folder is there.
         """
-        folder = self._out / "dataset"
-        entries = self._entries(folder, "dataset") if folder.is_dir() else []
-        folders = [entry.name for entry in entries if self._kind(entry) == "folder"]
+        entries = self._entries("dataset")
+        if entries is None:
+            return None
+        folders = [entry.name for entry in entries if entry.kind == "folder"]
         if wanted is None and len(folders) == 1:
             wanted = folders[0]
         shown = wanted or "one folder"
-        if wanted not in folders:
+        if wanted not in folders and must_exist:
             found = ", ".join(folders) or "none"
-            message = f"expected {shown} in it, got {found}; run the same fmas run again"
-            self._log.add(Rule.CATEGORY_FOLDER, "dataset", message)
+            self._log.add(Rule.CATEGORY_FOLDER, "dataset", f"expected {shown} in it, got {found}", RERUN)
         for entry in entries:
             if entry.name != wanted and not self._is_link(entry, f"dataset/{entry.name}"):
-                self.files += self._kind(entry) == "file"
+                self.files += entry.kind == "file"
                 self._log.add(
                     Rule.CATEGORY_FOLDER,
                     f"dataset/{entry.name}",
-                    f"expected {shown} alone in dataset, got this as well; move it elsewhere",
+                    f"expected {shown} alone in dataset, got this as well",
+                    MOVE_AWAY,
                 )
         return wanted if wanted in folders else None
 
@@ -122,35 +131,44 @@ class DatasetTree:
             listed: What the manifest names; ``None`` if that is not known for sure, then unlisted files are let pass.
         """
         prefix = f"dataset/{category}"
-        for entry in self._entries(self._out / prefix, prefix):
+        for entry in self._entries(prefix) or ():
             path = f"{prefix}/{entry.name}"
             if self._is_link(entry, path):
                 continue
-            kind = self._kind(entry)
-            if kind == "folder" and entry.name in _TOP_FOLDERS:
+            if entry.kind == "folder" and entry.name in _TOP_FOLDERS:
                 self._walk_kind(prefix, entry.name, listed)
-            elif kind == "file" and entry.name in _TOP_FILES:
+            elif entry.kind == "file" and entry.name in _TOP_FILES:
                 self.files += 1
+            elif entry.name in _TOP_FILES:
+                pass  # what lies there instead is told where the file is read
+            elif entry.name in _TOP_FOLDERS:
+                self.files += entry.kind == "file"
+                self._log.add(Rule.FOLDERS, path, "expected a folder, got something else", MOVE_AWAY)
             elif entry.name.casefold() in {name.casefold() for name in (*_TOP_FOLDERS, *_TOP_FILES)}:
-                self._add(Rule.CASE_COLLISION, path, "expected names in their usual case, got another one", "rename it")
-            else:
-                self.files += kind == "file"
-                self._add(
-                    Rule.TOP_LEVEL,
+                self._log.add(
+                    Rule.CASE_COLLISION,
                     path,
-                    f"expected {', '.join((*_TOP_FILES, *_TOP_FOLDERS))} only, got something else",
-                    "move it elsewhere",
+                    "expected names in their usual case, got another one",
+                    Remedy("rename it"),
                 )
+            else:
+                self.files += entry.kind == "file"
+                message = f"expected {', '.join((*_TOP_FILES, *_TOP_FOLDERS))} only, got something else"
+                self._log.add(Rule.TOP_LEVEL, path, message, MOVE_AWAY)
 
     def _walk_kind(self, prefix: str, top: str, listed: ListedFiles | None) -> None:
-        entries = self._entries(self._out / prefix / top, f"{prefix}/{top}")
+        entries = self._entries(f"{prefix}/{top}")
+        if entries is None:
+            return
         names = {entry.name for entry in entries}
         for entry in entries:
             path = f"{prefix}/{top}/{entry.name}"
             if self._is_link(entry, path):
                 continue
-            if self._kind(entry) != "folder":
-                self._refuse_file_beside_folders(path, entry)
+            if entry.kind != "folder":
+                self.files += entry.kind == "file"
+                rule = Rule.EXTRA_FILE if entry.name.endswith(".png") else Rule.ONLY_PNG
+                self._add(rule, path, "expected folders here, got a file")
             elif top == "train" and entry.name != "good":
                 self._add(Rule.TRAIN_GOOD_ONLY, path, "expected the folder good alone in train, got this as well")
             elif entry.name != entry.name.lower() and entry.name.lower() in names:
@@ -162,24 +180,20 @@ class DatasetTree:
         if not entries:
             self._add(Rule.FOLDERS, f"{prefix}/{top}", "expected folders in it, got an empty one")
 
-    def _refuse_file_beside_folders(self, path: str, entry: os.DirEntry[str]) -> None:
-        self.files += self._kind(entry) == "file"
-        rule = Rule.EXTRA_FILE if entry.name.endswith(".png") else Rule.ONLY_PNG
-        self._add(rule, path, "expected folders here, got a file")
-
     def _walk_images(self, prefix: str, folder: str, listed: ListedFiles | None) -> None:
-        entries = self._entries(self._out / prefix / folder, f"{prefix}/{folder}")
+        entries = self._entries(f"{prefix}/{folder}")
+        if entries is None:
+            return
         for entry in entries:
             name, path = f"{folder}/{entry.name}", f"{prefix}/{folder}/{entry.name}"
-            kind = self._kind(entry)
-            self.files += kind == "file"
+            self.files += entry.kind == "file"
             if listed is not None and name in listed:
                 continue  # what is wrong with it is told where its line is checked
             if self._is_link(entry, path):
                 continue
-            if kind == "folder":
+            if entry.kind == "folder":
                 self._add(Rule.FOLDERS, path, "expected images here, got a folder")
-            elif kind == "other":
+            elif entry.kind == "other":
                 self._add(Rule.FILE_KIND, path, "expected a regular file, got something else")
             else:
                 self._refuse_unlisted(name, path, listed)
@@ -201,28 +215,39 @@ class DatasetTree:
                 self._add(Rule.STEM_UNIQUE, path, message)
             else:
                 message = "expected files that the manifest names, got one that it does not"
-                self._add(Rule.EXTRA_FILE, path, message, "run the same fmas run again, or delete it")
+                self._log.add(Rule.EXTRA_FILE, path, message, _SWEEP)
 
-    def _entries(self, folder: Path, path: str) -> list[os.DirEntry[str]]:
+    def _entries(self, path: str) -> list[_Found] | None:
+        """Return what lies in a folder, by name; ``None`` if it cannot be listed, which is reported."""
         try:
-            with os.scandir(folder) as listing:
-                return sorted(listing, key=lambda entry: entry.name)
-        except OSError as error:
-            self._add(Rule.FOLDERS, path, f"expected a readable folder, got {error.strerror}", "check its permissions")
+            with os.scandir(self._out / path) as listing:
+                return sorted((_found(entry) for entry in listing), key=lambda found: found.name)
+        except FileNotFoundError:
             return []
+        except NotADirectoryError:
+            self._log.add(Rule.FOLDERS, path, "expected a folder, got something else", MOVE_AWAY)
+        except OSError as error:
+            self._log.add_unreachable(path, error)
+        return None
 
-    def _is_link(self, entry: os.DirEntry[str], path: str) -> bool:
-        if entry.is_symlink():
-            self._add(Rule.SYMLINK, path, "expected files and folders, got a symbolic link", "put a copy in its place")
+    def _is_link(self, entry: _Found, path: str) -> bool:
+        if entry.kind == "link":
+            self._log.add(Rule.SYMLINK, path, "expected files and folders, got a symbolic link", PUT_COPY)
             return True
         return False
 
-    def _kind(self, entry: os.DirEntry[str]) -> Literal["file", "folder", "other"]:
-        try:
-            mode = entry.stat(follow_symlinks=False).st_mode
-        except OSError:
-            return "other"
-        return "folder" if stat.S_ISDIR(mode) else "file" if stat.S_ISREG(mode) else "other"
+    def _add(self, rule: Rule, path: str, message: str) -> None:
+        self._log.add(rule, path, message, DELETE)
 
-    def _add(self, rule: Rule, path: str, message: str, action: str = _DELETE) -> None:
-        self._log.add(rule, path, f"{message}; {action}")
+
+def _found(entry: os.DirEntry[str]) -> _Found:
+    """Return name and kind; where the folder itself says the kind, a file need not be reachable.
+
+    Raises:
+        OSError: If it does not and the file is not.
+    """
+    if entry.is_symlink():
+        return _Found(entry.name, "link")
+    if entry.is_dir(follow_symlinks=False):
+        return _Found(entry.name, "folder")
+    return _Found(entry.name, "file" if entry.is_file(follow_symlinks=False) else "other")
