@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import Result
 from PIL import Image
+from typer.testing import CliRunner
 
+from fmas.cli.app import build_app
 from fmas.config import RunConfig
+from fmas.pipeline import synthesize
 from fmas.plugins import PluginRegistry, load_plugins
 from fmas.specs import InpainterSpec, LLMSpec, SegmenterSpec, SelectorSpec
+from fmas.stages import Executor
+from fmas.summary import RunSummary
 from fmas.types import Defect, DefectKind, Fingerprint, Foreground, InpaintJob, PlanRequest, PromptPlan
 
 
@@ -166,3 +174,65 @@ def make_config(photographs: Path, tmp_path: Path) -> Callable[..., RunConfig]:
         return RunConfig.model_validate(base | fake | settings)
 
     return make
+
+
+@pytest.fixture
+def run(
+    fakes: dict[str, object], make_registry: Callable[..., PluginRegistry], make_config: Callable[..., RunConfig]
+) -> Callable[..., tuple[Path, RunSummary]]:
+    """Return a function that runs the fakes with the given settings and returns the output folder and the summary."""
+
+    def go(
+        progress: Callable[[int, int, int], None] | None = None, executor: Executor | None = None, **settings: object
+    ) -> tuple[Path, RunSummary]:
+        config = make_config(**settings)
+        return config.out, synthesize(config, registry=make_registry(fakes), progress=progress, executor=executor)
+
+    return go
+
+
+@pytest.fixture
+def rows() -> Callable[[Path], list[dict[str, object]]]:
+    """Return a function that reads the metadata rows of an output folder."""
+
+    def read(out: Path) -> list[dict[str, object]]:
+        lines = (out / "dataset/test_part/metadata.jsonl").read_text(encoding="utf-8").splitlines()
+        return [json.loads(line) for line in lines]
+
+    return read
+
+
+@pytest.fixture
+def tree() -> Callable[[Path], dict[str, bytes]]:
+    """Return a function that maps every file of a data set to its bytes."""
+
+    def read(out: Path) -> dict[str, bytes]:
+        root = out / "dataset"
+        files = sorted(path for path in root.rglob("*") if path.is_file())
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in files}
+
+    return read
+
+
+@pytest.fixture
+def fmas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run the command in an empty folder; return the result with stdout and stderr apart."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    for name in [name for name in os.environ if name.startswith("FMAS_")]:
+        monkeypatch.delenv(name)
+    app = build_app(load_plugins())
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def tiles(tmp_path: Path) -> Path:
+    """Return a folder with three small photographs of a texture and a file that is none."""
+    folder = tmp_path / "Blue Tiles"
+    folder.mkdir()
+    generator = np.random.default_rng(5)
+    for number in range(3):
+        image = np.clip(generator.normal(120, 9, (80, 90, 1)).repeat(3, axis=2), 0, 255).astype(np.uint8)
+        Image.fromarray(image).save(folder / f"{number}.png")
+    (folder / "readme.txt").write_text("no picture", encoding="utf-8")
+    return folder

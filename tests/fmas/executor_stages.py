@@ -79,3 +79,24 @@ class BrokenSetup(Stage):
 class OddSetup(Stage):
     def setup(self) -> None:
         raise TwoArgumentError(7, "no weights either")
+
+
+@dataclass
+class TellsHandler(Stage):
+    """Fails with the name of what Ctrl-C would do in its process."""
+
+    def process(self, batch):
+        raise RuntimeError(f"handler is {getattr(signal.getsignal(signal.SIGINT), 'name', 'another')}")
+
+
+@dataclass
+class CountsSetups(Stage):
+    """Gives each item the number of times it was set up."""
+
+    setups: int = 0
+
+    def setup(self) -> None:
+        self.setups += 1
+
+    def process(self, batch):
+        return [replace(item, value=self.setups) for item in batch]

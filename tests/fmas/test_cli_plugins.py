@@ -130,7 +130,7 @@ def test_table_wraps_on_a_terminal_and_loses_nothing(app, monkeypatch):
     assert max(map(len, output.replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines())) <= 80
 
 
-def test_json(app):
+def test_json_lists_components_plugins_and_failures(app):
     result = invoke(app, "--json")
     listing = json.loads(result.stdout)
     assert set(listing) == {"components", "plugins", "failures"}
@@ -160,7 +160,7 @@ def test_json(app):
     }
 
 
-def test_kind(app):
+def test_kind_limits_components_but_not_failures(app):
     listing = json.loads(invoke(app, "--json", "--kind", "selector").stdout)
     assert [one["name"] for one in listing["components"]] == ["mean"]
     assert len(listing["failures"]) == 3, "failures concern every kind"

@@ -1,47 +1,12 @@
-"""``fmas run``, ``fmas plan``, ``fmas config show`` and the application as a user meets them."""
+"""``fmas run`` as a user meets it."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
-import time
 
-import numpy as np
 import pytest
-from PIL import Image
-from typer.testing import CliRunner
-
-from fmas.cli.app import build_app
-from fmas.plugins import load_plugins
-
-
-@pytest.fixture(scope="module")
-def app():
-    return build_app(load_plugins())
-
-
-@pytest.fixture
-def fmas(app, tmp_path, monkeypatch):
-    """Run the command in an empty folder; return the result with stdout and stderr apart."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-    for name in [name for name in os.environ if name.startswith("FMAS_")]:
-        monkeypatch.delenv(name)
-    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
-
-
-@pytest.fixture
-def tiles(tmp_path):
-    folder = tmp_path / "Blue Tiles"
-    folder.mkdir()
-    generator = np.random.default_rng(5)
-    for number in range(3):
-        image = np.clip(generator.normal(120, 9, (80, 90, 1)).repeat(3, axis=2), 0, 255).astype(np.uint8)
-        Image.fromarray(image).save(folder / f"{number}.png")
-    (folder / "readme.txt").write_text("no picture", encoding="utf-8")
-    return folder
+import yaml
 
 
 def test_run_prints_a_summary_and_where_to_go(fmas, tiles):
@@ -64,23 +29,14 @@ def test_run_as_json_prints_nothing_else_on_stdout(fmas, tiles):
     assert (again["made"], again["kept"]) == (0, 3)
 
 
-def test_every_option_reaches_the_configuration(fmas, tiles, tmp_path):
-    result = fmas(
-        "run", tiles, "--out", "out", "--object", "tile", "--category", "T-1", "--per-image", 2, "--candidates", 3,
-        "--seed", 9, "--limit", 2, "--holdout-good", 0.1, "--llm", "builtin", "--segmenter", "builtin",
-        "--inpainter", "builtin", "--selector", "builtin", "--workers", 1, "--shard", "1/2",
-        "--set", "region.shape=ellipse", "--json",
-    )  # fmt: skip
+def test_given_options_are_written_down_with_the_output(fmas, tiles, tmp_path):
+    options = {"object": "tile", "category": "T-1", "per_image": 2, "candidates": 3, "seed": 9, "limit": 2}
+    given = [text for key, value in options.items() for text in (f"--{key.replace('_', '-')}", value)]
+    result = fmas("run", tiles, "--out", "out", *given, "--shard", "1/2", "--set", "region.shape=ellipse")
     assert result.exit_code == 0, result.output
-    import yaml
-
     config = yaml.safe_load((tmp_path / "out/config.resolved.yaml").read_text(encoding="utf-8"))
-    expected = {
-        "object": "tile", "category": "T-1", "per_image": 2, "candidates": 3, "seed": 9, "limit": 2,
-        "holdout_good": 0.1, "workers": 1, "shard": [1, 2],
-    }  # fmt: skip
-    assert {key: config[key] for key in expected} == expected
-    assert config["region"]["shape"] == "ellipse"
+    assert {key: config[key] for key in options} == options
+    assert (config["shard"], config["region"]["shape"]) == ([1, 2], "ellipse")
 
 
 def test_own_defects(fmas, tiles, tmp_path):
@@ -182,19 +138,6 @@ def test_next_commands_can_be_pasted(fmas, tiles):
     assert result.stdout.rstrip().endswith("next: fmas validate 'my out' && fmas report 'my out'")
 
 
-def test_demo_is_careful_with_its_folder(fmas, tmp_path):
-    result = fmas("demo", "--json")
-    assert result.exit_code == 0, result.output
-    content = json.loads(result.stdout)
-    assert content["made"] == 12
-    assert (tmp_path / content["report"]).is_file()
-    assert json.loads(fmas("demo", "--json").stdout)["kept"] == 12
-    (tmp_path / "fmas-demo/photographs/mine.jpg").write_bytes(b"mine")
-    result = fmas("demo")
-    assert result.exit_code == 1
-    assert "expected a folder of the demo's own" in result.stderr
-
-
 def test_path_beyond_ascii_is_warned_about(fmas, tiles):
     result = fmas("run", tiles, "--out", "größe", "--limit", 1)
     assert result.exit_code == 0
@@ -212,60 +155,107 @@ def test_some_failed_is_3_and_all_failed_is_1(fmas, tiles):
     assert fmas("run", tiles, "--out", "other").exit_code == 1
 
 
-def test_plan_is_shown_stored_and_used(fmas, tiles, tmp_path):
-    result = fmas("plan", "--object", "magnetic tile", "--out", "out")
-    assert result.exit_code == 0, result.output
-    assert "crack  (crack, severity" in result.stdout
-    stored = json.loads((tmp_path / "out/plan.json").read_text(encoding="utf-8"))
-    assert json.loads(fmas("plan", "--object", "magnetic tile", "--out", "out", "--json").stdout) == stored
-    assert fmas("run", tiles, "--object", "magnetic tile", "--out", "out").exit_code == 0
+@pytest.fixture
+def configured(fmas, monkeypatch):
+    """Run `fmas run` up to the point where its configuration is complete, and return that."""
+    seen = []
+
+    def synthesize(config, **options):
+        seen.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fmas.pipeline.synthesize", synthesize)
+
+    def go(*arguments):
+        result = fmas("run", "IMAGES", "--out", "out", *arguments)
+        assert len(seen) == 1, result.output
+        return seen.pop(), result
+
+    return go
 
 
-def test_config_show_tells_origins(fmas, tmp_path, monkeypatch):
-    (tmp_path / "fmas.yaml").write_text("seed: 4\nllm: {name: openai, model: m}\n", encoding="utf-8")
-    monkeypatch.setenv("FMAS_CANDIDATES", "6")
-    rows = json.loads(fmas("config", "show", "--set", "region.shape=blob", "--json").stdout)
-    found = {row["key"]: (row["value"], row["origin"]) for row in rows}
-    assert found["seed"] == (4, str(tmp_path / "fmas.yaml"))
-    assert found["candidates"] == (6, "environment variable FMAS_CANDIDATES")
-    assert found["region.shape"] == ("blob", "command line")
-    assert found["llm.model"] == ("m", str(tmp_path / "fmas.yaml"))
-    assert found["per_image"] == (1, "default")
-    assert "environment" in fmas("config", "show").stdout
+@pytest.mark.parametrize(
+    ("option", "value", "key", "expected"),
+    [
+        ("--object", "tile", "object", "tile"), ("--category", "T-1", "category", "T-1"),
+        ("--per-image", 2, "per_image", 2), ("--candidates", 3, "candidates", 3), ("--seed", 9, "seed", 9),
+        ("--limit", 2, "limit", 2), ("--holdout-good", 0.1, "holdout_good", 0.1), ("--workers", 3, "workers", 3),
+        ("--shard", "1/2", "shard", (1, 2)),
+    ],
+)  # fmt: skip
+def test_an_option_reaches_the_configuration(configured, option, value, key, expected):
+    """Each value is another than the default: one that is not cannot show that it arrived."""
+    config, _ = configured(option, value)
+    assert getattr(config, key) == expected != type(config).model_fields[key].default
 
 
-def test_version_and_help(fmas):
-    import fmas as package
-
-    assert fmas("--version").stdout == f"{package.__version__}\n"
-    help_text = fmas("--help").stdout
-    for name in ("run", "validate", "report", "plan", "demo", "config", "plugins", "doctor"):
-        assert name in help_text
-    for name in ("run", "validate", "report", "plan", "demo", "doctor"):
-        assert fmas(name, "--help").exit_code == 0
+@pytest.mark.parametrize("kind", ["llm", "segmenter", "inpainter", "selector"])
+def test_a_component_option_reaches_the_configuration(configured, kind):
+    config, _ = configured(f"--{kind}", "other")
+    assert getattr(config, kind).name == "other"
 
 
-# Not pydantic: Typer itself loads it to show a command's options.
-HEAVY = ("torch", "openai", "anthropic", "diffusers", "transformers", "numpy", "cv2", "skimage", "scipy", "PIL")
+@pytest.mark.parametrize("kind", ["llm", "segmenter", "inpainter", "selector"])
+def test_an_unknown_component_is_refused_by_its_kind(fmas, tiles, kind):
+    result = fmas("run", tiles, "--out", "out", f"--{kind}", "nobody-brings-this")
+    assert result.exit_code == 2
+    assert f"expected the name of an installed {kind}, got 'nobody-brings-this'" in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["--version"]])
-def test_help_imports_nothing_heavy(arguments):
-    code = (
-        "import sys, atexit\n"
-        f"sys.argv = ['fmas', *{arguments!r}]\n"
-        f"atexit.register(lambda: print('LOADED', [name for name in {HEAVY!r} if name in sys.modules]))\n"
-        "from fmas.cli import main\nmain()\n"
+def test_ctrl_c_is_130_and_says_how_to_go_on(configured):
+    _, result = configured()
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted; everything finished is in out; run the same command to go on\n"
+
+
+def test_command_line_beats_environment_beats_project_file(fmas, configured, tmp_path, monkeypatch):
+    (tmp_path / "fmas.yaml").write_text("seed: 1\ncandidates: 1\nper_image: 5\n", encoding="utf-8")
+    monkeypatch.setenv("FMAS_SEED", "2")
+    monkeypatch.setenv("FMAS_CANDIDATES", "2")
+    config, _ = configured("--seed", 3)
+    assert (config.seed, config.candidates, config.per_image) == (3, 2, 5)
+    config, _ = configured("--seed", 3, "--set", "seed=4")
+    assert config.seed == 4
+
+
+def test_dry_run_does_not_run(fmas, tiles, monkeypatch):
+    monkeypatch.setattr("fmas.pipeline.synthesize", lambda *given, **options: pytest.fail("it ran"))
+    assert fmas("run", tiles, "--out", "out", "--dry-run").exit_code == 0
+
+
+def test_dry_run_counts_held_out_photographs_apart(fmas, tiles):
+    content = json.loads(
+        fmas("run", tiles, "--out", "out", "--per-image", 2, "--holdout-good", 0.999, "--dry-run", "--json").stdout
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
-    assert done.stdout.rstrip().endswith("LOADED []"), done.stdout[-300:] + done.stderr
+    assert (content["held_out_good"], content["pairs_to_make"], content["candidates_to_paint"]) == (3, 0, 0)
 
 
-def test_help_is_quick():
-    """The promise is 0.5 s; the best of five leaves out what else this machine is doing, and 2x is for slow runners."""
-    times = []
-    for _ in range(5):
-        start = time.perf_counter()
-        subprocess.run([sys.executable, "-m", "fmas", "--help"], capture_output=True, timeout=60, check=True)
-        times.append(time.perf_counter() - start)
-    assert min(times) < 1.0
+def test_dry_run_refuses_more_pairs_than_six_digits(fmas, tiles, monkeypatch):
+    monkeypatch.setattr("fmas.work._MOST_STEMS", 2)
+    result = fmas("run", tiles, "--out", "out", "--dry-run")
+    assert result.exit_code == 2
+    assert "expected at most 2 pairs in one data set" in result.stderr
+
+
+def test_rejects_are_summarised(fmas, tiles):
+    result = fmas("run", tiles, "--out", "out", "--set", "refine.min_area=2000", "--set", "region.placements=1")
+    assert "rejected candidates, painted again: too_small " in result.stdout
+
+
+def test_changed_libraries_are_told_on_stderr(fmas, tiles, tmp_path):
+    fmas("run", tiles, "--out", "out", "--limit", 1)
+    path = tmp_path / "out/run.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["libraries"]["numpy"] = "1.0"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    result = fmas("run", tiles, "--out", "out")
+    assert "note: libraries have changed" in result.stderr
+    assert "libraries" not in result.stdout
+
+
+def test_exit_code_of_a_rerun_counts_what_is_kept(fmas, tiles):
+    (tiles / "1.png").write_bytes(b"broken")
+    assert fmas("run", tiles, "--out", "out").exit_code == 3
+    again = fmas("run", tiles, "--out", "out")
+    assert again.stdout.startswith("made 0, kept 2, failed 1 in ")
+    assert again.exit_code == 3

@@ -51,7 +51,7 @@ def damaged(out):
     return out
 
 
-def test_ok(run, out):
+def test_a_flawless_output_is_one_line_and_code_0(run, out):
     result = run(out)
     assert result.exit_code == 0
     assert result.stdout == "ok: 6 pairs, 20 files\n"  # 6 x (twin, image, mask), README.md, metadata.jsonl
@@ -68,7 +68,7 @@ def test_problems_one_per_line(run, damaged):
 
 
 @pytest.mark.parametrize(("most", "shown"), [(0, 0), (1, 1), (2, 2), (3, 3), (50, 3)])
-def test_most(run, damaged, most, shown):
+def test_most_bounds_what_is_shown_and_says_how_to_see_the_rest(run, damaged, most, shown):
     result = run(damaged, "--most", most)
     assert result.exit_code == 1
     lines = result.stdout.splitlines()

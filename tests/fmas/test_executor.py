@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import importlib
+import signal
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
+import fmas.executor
 from fmas.errors import FmasError, OutputError
 from fmas.executor import LocalExecutor
 
@@ -94,3 +97,51 @@ def test_item_that_kills_its_worker_fails_alone(stages):
 def test_setup_that_fails_oddly_is_one_line(stages, workers):
     with pytest.raises(FmasError, match="expected stage add to be ready, got TwoArgumentError: 7: no weights either"):
         run([stages.OddSetup()], 3, workers=workers)
+
+
+@pytest.mark.slow
+def test_workers_leave_ctrl_c_to_the_parent(stages):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job starts with it ignored
+    try:
+        (item,) = LocalExecutor(2).run([stages.TellsHandler()], [stages.Number(1)])
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert item.failure.endswith("handler is SIG_IGN")
+
+
+@pytest.mark.slow
+def test_a_worker_sets_its_stages_up_once(stages):
+    items = [stages.Number(n) for n in range(40)]
+    results = list(LocalExecutor(2).run([stages.CountsSetups()], items))
+    assert {item.value for item in results} == {1}
+
+
+class Instant:
+    """A pool that hands every task back, finished, at once."""
+
+    def __init__(self, *given, **options):
+        pass
+
+    def submit(self, call, task):
+        future = Future()
+        future.set_result(list(task))
+        return future
+
+    def shutdown(self, **options):
+        pass
+
+
+def test_tasks_are_handed_out_a_few_at_a_time(stages, monkeypatch):
+    """Memory must not grow with the number of photographs."""
+    taken = []
+
+    def items():
+        for number in range(1000):
+            taken.append(number)
+            yield stages.Number(number)
+
+    monkeypatch.setattr(fmas.executor, "new_pool", Instant)
+    iterator = LocalExecutor(2).run([stages.Stage()], items())
+    next(iterator)
+    assert len(taken) <= 2 * 2 * 4
+    iterator.close()

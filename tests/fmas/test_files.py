@@ -51,3 +51,28 @@ def test_a_failing_block_leaves_the_old_file(tmp_path):
         raise RuntimeError
     assert (tmp_path / "a.txt").read_bytes() == b"old"
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+def test_nothing_half_written_ever_lies_beside_the_target(tmp_path):
+    """Loaders glob the folders of a data set; a temporary file there would be read as an image."""
+    with AtomicWriter(tmp_path / "tmp").stream(tmp_path / "data/a.png") as file:
+        file.write(b"x")
+        assert list((tmp_path / "data").glob("*")) == []
+        assert len(list((tmp_path / "tmp").iterdir())) == 1
+
+
+def test_the_target_is_moved_into_place_not_written(tmp_path):
+    """A reader that has the old file open must go on reading the old bytes."""
+    writer = AtomicWriter(tmp_path / "tmp")
+    writer.write(tmp_path / "a.txt", b"old")
+    with (tmp_path / "a.txt").open("rb") as reader:
+        writer.write(tmp_path / "a.txt", b"new")
+        assert reader.read() == b"old"
+
+
+def test_two_writers_in_one_folder_do_not_share_names(tmp_path):
+    one, other = AtomicWriter(tmp_path / "tmp"), AtomicWriter(tmp_path / "tmp")
+    with one.stream(tmp_path / "a") as first, other.stream(tmp_path / "b") as second:
+        first.write(b"1")
+        second.write(b"2")
+    assert ((tmp_path / "a").read_bytes(), (tmp_path / "b").read_bytes()) == (b"1", b"2")

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from fmas.inpaint import InpaintStage
 from fmas.pipeline import synthesize
 
 
@@ -174,8 +175,6 @@ def test_inpainter_sees_its_multiple_and_size(run, fakes):
 
 
 def test_result_does_not_depend_on_the_batch(run, fakes, make_registry, make_config, tmp_path):
-    from fmas.inpaint import InpaintStage
-
     digests = []
     for batch_size in (1, 3, 6):
         InpaintStage.batch_size, before = batch_size, InpaintStage.batch_size
@@ -187,3 +186,17 @@ def test_result_does_not_depend_on_the_batch(run, fakes, make_registry, make_con
             InpaintStage.batch_size = before
         digests.append((out / "dataset/test_part/metadata.jsonl").read_bytes())
     assert digests[0] == digests[1] == digests[2]
+
+
+def test_component_that_writes_into_its_input_fails_instead_of_corrupting(run):
+    def vandal(job):
+        job.image[...] = 0
+        return job.image
+
+    _, summary, _ = run(vandal, limit=1)
+    assert summary.counts.failures == {"ValueError": 1}
+
+
+def test_an_inpainter_is_never_asked_for_nothing(run, fakes):
+    run()
+    assert all(fakes["inpainter"].batches)

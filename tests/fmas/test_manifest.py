@@ -23,6 +23,10 @@ def entry(stem, status="done", **changes):
     return ManifestEntry(**values | changes)
 
 
+def failed(stem, message):
+    return entry(stem, "failed", failure={"stage": "s", "reason": "r", "message": message})
+
+
 def entries_in(folder):
     """Return the lines that count, without the moment they were written."""
     return [replace(item, written=0) for item in ManifestIndex(folder).entries()]
@@ -107,3 +111,20 @@ def test_full_disk_leaves_no_half_line(tmp_path, monkeypatch):
             manifest.append(entry(2))
     assert entries_in(tmp_path) == [entry(1)]
     assert (tmp_path / "shard-1-of-1.jsonl").read_bytes().endswith(b"\n")
+
+
+def test_a_line_is_in_the_systems_hands_when_append_returns(tmp_path):
+    """SIGKILL takes what is still in a buffer of the process."""
+    with ManifestWriter(tmp_path, (1, 1)) as manifest:
+        manifest.append(entry(1))
+        assert [item.stem for item in ManifestIndex(tmp_path).entries()] == [1]  # read while the writer is still open
+
+
+def test_the_last_of_two_failures_is_told_even_after_a_finished_pair_was_lost(tmp_path):
+    with ManifestWriter(tmp_path, (1, 1)) as manifest:
+        manifest.append(entry(1))
+        manifest.append(failed(1, "first"))
+    with ManifestWriter(tmp_path, (1, 2)) as manifest:
+        manifest.append(failed(1, "second"))
+    (only,) = ManifestIndex(tmp_path).entries()
+    assert only.failure["message"] == "second"

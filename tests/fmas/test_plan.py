@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -73,3 +74,14 @@ def test_edited_file_is_read_as_edited(tmp_path):
     path = tmp_path / "plan.json"
     path.write_text(json.dumps(content), encoding="utf-8")
     assert read_plan(path).defects[0].severity == 0.9
+
+
+def test_the_author_is_stored_with_its_options(tmp_path):
+    llm = SimpleNamespace(
+        plan=lambda request: {"defects": [{"name": "x", "prompt": "y"}]},
+        fingerprint=lambda: Fingerprint("some", "2", {"model": "m"}),
+    )
+    plan = ask_for_plan(llm, PlanRequest("tile"))
+    assert plan.llm == Fingerprint("some", "2", {"model": "m"})
+    (tmp_path / "plan.json").write_text(plan.to_json(), encoding="utf-8")
+    assert read_plan(tmp_path / "plan.json").llm == plan.llm

@@ -139,3 +139,92 @@ def test_gaps_of_a_pixel_are_closed(original, region):
     assert isinstance(result, Refined)
     assert (result.mask == disc()).all()
     assert (result.image[~gapped] == original[~gapped]).all()
+
+
+@pytest.fixture
+def flat():
+    return np.full((64, 64, 3), 128, np.uint8)
+
+
+def test_floor_is_the_99th_percentile_of_what_changes_outside(flat, region):
+    """Five in a hundred noisy pixels outside are noise; five in a thousand are not."""
+    outside = np.argwhere(~region)
+    for share, floor in ((0.05, 20), (0.005, 4)):
+        raw = painted(flat, disc(), -90)
+        for row, column in outside[:: round(1 / share)]:
+            raw[row, column] += 20
+        result = refine(flat, raw, region, EVERYWHERE, CONFIG)
+        assert isinstance(result, Refined)
+        assert result.noise_floor == floor
+
+
+def test_region_without_an_outside_takes_the_least_floor(flat):
+    result = refine(flat, painted(flat, disc(), -60), EVERYWHERE, EVERYWHERE, CONFIG)
+    assert isinstance(result, Refined)
+    assert (result.noise_floor, result.high) == (4, 8)
+
+
+@pytest.mark.parametrize(("amount", "accepted"), [(7, False), (8, True)])
+def test_the_high_threshold_is_reached_at_its_value(flat, region, amount, accepted):
+    assert isinstance(refine(flat, painted(flat, disc(), amount), region, EVERYWHERE, CONFIG), Refined) is accepted
+
+
+@pytest.mark.parametrize(("pixels", "accepted"), [(5, False), (6, True)])
+def test_the_least_area_is_enough(flat, region, pixels, accepted):
+    line = np.zeros_like(region)
+    line[32, 20 : 20 + pixels] = True
+    result = refine(flat, painted(flat, line, 60), region, EVERYWHERE, RefineConfig(min_area=6))
+    assert isinstance(result, Refined) if accepted else result is RejectReason.TOO_SMALL
+
+
+def test_a_faint_cloud_of_its_own_is_no_part_of_the_mask(flat, region):
+    raw = painted(flat, disc(5), -60)
+    cloud = np.zeros_like(region)
+    cloud[18:22, 18:24] = True
+    result = refine(flat, painted(raw, cloud, 6), region, EVERYWHERE, CONFIG)
+    assert isinstance(result, Refined)
+    assert (result.mask == disc(5)).all()
+
+
+def test_what_changed_faintly_inside_a_ring_is_no_component_of_its_own(flat, region):
+    """Filling holes takes it in; every component must reach the high threshold itself."""
+    ring = disc(12) & ~disc(8)
+    result = refine(flat, painted(painted(flat, ring, -60), disc(3), 2), region, EVERYWHERE, CONFIG)
+    assert isinstance(result, Refined)
+    assert not result.mask[disc(3)].any()
+
+
+def test_gaps_at_the_frame_of_the_crop_are_closed(flat):
+    stripe = np.zeros((64, 64), dtype=bool)
+    stripe[0:3, 10:40] = True
+    gapped = stripe.copy()
+    gapped[0, 25] = False
+    result = refine(flat, painted(flat, gapped, -60), stripe, EVERYWHERE, CONFIG)
+    assert isinstance(result, Refined)
+    assert (result.mask == stripe).all()
+
+
+@pytest.mark.parametrize(("level", "black"), [(0, True), (2, True), (3, False)])
+def test_nearly_black_is_black(flat, region, level, black):
+    """A JPEG in between turns a safety checker's black into 1 or 2."""
+    reason = refine(flat, np.full_like(flat, level), region, EVERYWHERE, CONFIG)
+    assert (reason is RejectReason.BLACK) is black
+
+
+def test_what_was_burnt_out_before_may_stay_so(region):
+    """A black spot that wanders over a black-and-white print: the original was clipped there already."""
+    chess = np.full((64, 64, 3), 255, np.uint8)
+    chess[(np.add.outer(np.arange(64), np.arange(64)) % 2) == 0] = 0
+    raw = chess.copy()
+    raw[disc()] = 255 - raw[disc()]
+    assert isinstance(refine(chess, raw, region, EVERYWHERE, CONFIG), Refined)
+
+
+@pytest.mark.parametrize(("share", "reason"), [(0.05, RejectReason.OFF_OBJECT), (0.2, None)])
+def test_a_tenth_must_lie_on_the_product(flat, region, share, reason):
+    spot = np.zeros_like(region)
+    spot[20:40, 20:40] = True
+    foreground = np.zeros_like(region)
+    foreground[20:40, 20 : 20 + round(20 * share)] = True
+    result = refine(flat, painted(flat, spot, -60), region, foreground, CONFIG)
+    assert result is reason if reason else isinstance(result, Refined)

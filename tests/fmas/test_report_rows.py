@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fmas import synthesize
-from fmas.errors import OutputError
+from fmas.errors import FmasError, OutputError, UsageError
 from fmas.report import write_report
 
 
@@ -33,14 +33,20 @@ def edit_manifest(out: Path, change: Callable[[dict[str, object]], dict[str, obj
     path.write_text("".join(json.dumps(entry | {"row": change(entry["row"])}) + "\n" for entry in entries), "utf-8")
 
 
-@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.write_text("file")])
-def test_no_output_folder(tmp_path: Path, make: Callable[[Path], object]) -> None:
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir()], ids=["missing", "empty"])
+def test_folder_that_is_no_output_is_wrong_usage(tmp_path: Path, make: Callable[[Path], object]) -> None:
     make(tmp_path / "elsewhere")
-    with pytest.raises(OutputError, match=r"without a run\.json; name the right folder, or run: fmas run"):
+    with pytest.raises(UsageError, match=r"without a run\.json; name the right folder, or run: fmas run"):
         write_report(tmp_path / "elsewhere")
 
 
-def test_no_pairs(run: Callable[..., Path], photographs: Path) -> None:
+def test_file_in_place_of_the_output_is_one_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").write_text("file")
+    with pytest.raises(FmasError, match=r"^expected .*elsewhere.*Not a directory|without a run\.json"):
+        write_report(tmp_path / "elsewhere")
+
+
+def test_output_without_pairs_is_refused_and_no_page_written(run: Callable[..., Path], photographs: Path) -> None:
     for path in photographs.iterdir():
         path.write_bytes(b"no image")
     out = run()

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +14,7 @@ from fmas.errors import ComponentError
 from fmas.samples import Box, Candidate, Pair, Sample
 from fmas.select import SelectStage, nearest_to_band
 from fmas.sources import Source
+from fmas.types import Fingerprint
 
 finite = st.floats(0, 10, allow_nan=False)
 
@@ -42,8 +46,6 @@ def make_sample(count):
     crop = image[box.slices].copy()
     mask = np.ones((9, 8), dtype=bool)
     candidates = tuple(Candidate(index, 0, index, box, crop, mask, 4, 8) for index in range(count))
-    from pathlib import Path
-
     return Sample(Source(0, Path("a"), "a"), (Pair(0, 0, candidates=candidates),), image=image)
 
 
@@ -68,3 +70,20 @@ def test_a_distance_must_be_finite(score):
 def test_a_pair_without_candidates_passes():
     sample = make_sample(0)
     assert stage([]).process([sample])[0].pairs == sample.pairs
+
+
+@pytest.mark.parametrize("victim", ["candidate", "mask"])
+def test_selector_that_works_in_place_fails_instead_of_corrupting(run, fakes, monkeypatch, victim):
+    def score(self, original, candidate, mask):
+        {"candidate": candidate, "mask": mask}[victim][:] = 1
+        return 0.2
+
+    monkeypatch.setattr(type(fakes["selector"]), "score", score)
+    _, summary = run()
+    assert (summary.made, summary.counts.failures) == (0, {"ValueError": 6})
+
+
+def test_stage_fingerprint_of_select_holds_the_band():
+    handle = SimpleNamespace(fingerprint=lambda: Fingerprint("fake", "1"))
+    one, other = (SelectStage(handle, SelectConfig(band=band)).fingerprint() for band in ((0.1, 0.2), (0.1, 0.3)))
+    assert one.digest() != other.digest()

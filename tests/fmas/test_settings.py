@@ -4,8 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from fmas.config import ComponentConfig, RunConfig
 from fmas.errors import ConfigError
+from fmas.output import resolved_yaml
 from fmas.settings import Layer, environment_layers, file_layer, flattened, override_layer, resolve
 
 BASE = Layer("command line", {"images": "in", "out": "out"})
@@ -151,8 +154,6 @@ def test_huge_and_empty_files(tmp_path):
 
 
 def test_resolved_file_is_read_back_as_the_same_configuration(tmp_path):
-    from fmas.output import resolved_yaml
-
     config = resolved(override_layer(["llm.defects=a.yaml", "shard=2/3", "region.shape=stroke"])).config
     path = tmp_path / "config.resolved.yaml"
     path.write_text(resolved_yaml(config), encoding="utf-8")
@@ -177,3 +178,65 @@ def test_flattened_names_every_leaf():
 def test_category_comes_from_option_object_or_folder(settings, category):
     config = resolve([BASE, Layer("x", settings)]).config
     assert config.category_name == category
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "refine.min_noise_floor=3", "refine.min_peak=7", "refine.min_area=0", "refine.attempts=0", "holdout_good=1.0",
+        "holdout_good=-0.1", "seed=9223372036854775808", "per_image=0", "candidates=0", "limit=0", "workers=0",
+        "max_pixels=0", "write.compress_level=10", "region.placements=0", "region.redraws=-1", "region.min_pixels=0",
+        "region.min_overlap=1.1", "crop.context=-1", "crop.min_side=0", "category=.hidden", "category=-x", "object=' '",
+        "llm.password=x", "llm.API_KEY=x", "llm.auth-token=x", "llm.client_secret=x",
+    ],
+)  # fmt: skip
+def test_every_bound_is_kept(item):
+    """The floor and the peak are promises of DESIGN 4: a setting may tighten them and never loosen them."""
+    with pytest.raises(ConfigError):
+        resolve([override_layer([item]), BASE])
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["refine.min_noise_floor=4", "refine.min_peak=8", "holdout_good=0.999", "seed=9223372036854775807", "category=a"],
+)
+def test_the_last_allowed_value_is_allowed(item):
+    resolve([override_layer([item]), BASE])
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["llm.client.api_key=sk-1", "llm.headers.Authorization=Bearer abc", "llm.base_url=http://h/v1?api_key=sk-1"],
+)
+def test_a_secret_further_down_is_refused_too(item):
+    with pytest.raises(ConfigError, match="secret"):
+        resolve([override_layer([item]), BASE])
+
+
+def test_a_component_alone_does_not_quote_a_secret_either():
+    with pytest.raises(ValidationError) as caught:
+        ComponentConfig.model_validate({"name": "x", "api_key": "sk-very-secret"})
+    assert "sk-very-secret" not in str(caught.value)
+
+
+def test_one_photograph_gives_the_category_its_name_without_the_suffix(tmp_path):
+    (tmp_path / "Blue Tile.png").write_bytes(b"")
+    assert RunConfig(images=tmp_path / "Blue Tile.png", out=tmp_path / "out").category_name == "blue_tile"
+
+
+def test_a_file_of_the_largest_size_is_read(tmp_path):
+    path = tmp_path / "c.yaml"
+    path.write_text("#" * 1_000_000, encoding="utf-8")
+    assert file_layer(path, folder=tmp_path).values == {}
+
+
+def test_the_builtin_component_named_or_not_is_one_component():
+    """Naming the default keeps what an earlier layer said about it."""
+    layer = Layer("file", {"segmenter": {"mode": "texture"}})
+    assert resolve([layer, override_layer(["segmenter=builtin"]), BASE]).config.segmenter.options == {"mode": "texture"}
+
+
+def test_a_long_value_is_shortened_in_the_message():
+    with pytest.raises(ConfigError) as caught:
+        resolve([override_layer([f"seed={'x' * 500}"]), BASE])
+    assert "..." in str(caught.value) and len(str(caught.value)) < 250

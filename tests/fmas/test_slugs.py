@@ -44,3 +44,8 @@ def test_defect_slugs_are_distinct(names):
 
 def test_defect_slugs_number_the_repeated():
     assert defect_slugs(["crack", "Crack", "crack 2", "crack"]) == ["crack", "crack_2", "crack_2_2", "crack_3"]
+
+
+def test_a_cut_name_does_not_end_in_an_underscore_and_is_at_most_60_long():
+    assert slug("a" * 59 + " b", fallback="defect") == "a" * 59
+    assert len(slug("a" * 100, fallback="defect")) == 60

@@ -109,7 +109,7 @@ def test_one_file(tmp_path: Path) -> None:
     assert "expected an image file" in refused(tmp_path / ".hidden.png")
 
 
-def test_missing_folder(tmp_path: Path) -> None:
+def test_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     assert "does not exist" in refused(tmp_path / "nowhere")
     assert "does not exist" in refused(Path("a\0b"))
 
@@ -169,7 +169,7 @@ def test_images_inside_the_output_folder_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need privileges there")
-def test_links(tmp_path: Path) -> None:
+def test_links_are_followed_once_and_never_into_the_output(tmp_path: Path) -> None:
     images, elsewhere, out = tmp_path / "images", tmp_path / "elsewhere", tmp_path / "images" / "out"
     touch(tmp_path, "images/z/a.png", "elsewhere/b.png", "elsewhere/more/c.png", "images/out/dataset/d.png")
     (images / "file.png").symlink_to(elsewhere / "b.png")

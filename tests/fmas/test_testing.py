@@ -736,7 +736,7 @@ def written_module(tmp_path, monkeypatch):
     sys.modules.pop(name, None)
 
 
-def test_plugin_passes(written_module):
+def test_light_plugin_with_a_described_component_passes(written_module):
     check_plugin(written_module("import json, xml.dom\n" + HEADER + HOOK.format(summary="s")))
 
 

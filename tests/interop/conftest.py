@@ -80,7 +80,9 @@ class Written:
 
 
 def write_data_set(folder: Path, **options: Any) -> Written:
-    photographs = write_demo_photographs(folder / "photographs", count=8)
+    photographs = write_demo_photographs(folder / "photographs")
+    for unwanted in sorted(photographs.iterdir())[8:]:
+        unwanted.unlink()
     out = folder / "out"
     summary = synthesize(RunConfig(images=photographs, out=out, object="magnetic tile", candidates=2, **options))
     assert summary.failed == 0

@@ -137,7 +137,7 @@ class RefineConfig(_Section):
     min_noise_floor: int = Field(strict=True, default=4, ge=4, le=100)
     min_peak: int = Field(strict=True, default=8, ge=8, le=255)
     min_changed: float = Field(default=0.9, ge=0.9, le=1.0)
-    min_area: int = Field(strict=True, default=10, ge=1)
+    min_area: int = Field(strict=True, default=8, ge=1)
     attempts: int = Field(strict=True, default=4, ge=1, le=100)
 
 

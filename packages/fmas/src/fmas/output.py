@@ -130,7 +130,7 @@ def read_run_file(layout: OutputLayout) -> dict[str, object] | None:
     """
     try:
         content = json.loads(layout.run.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise OutputError(f"expected to read {layout.run}, got {error.strerror}; check its permissions") from error
