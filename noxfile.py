@@ -14,7 +14,18 @@ import nox
 nox.needs_version = ">=2024.4.15"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "types", "imports", "tests", "isolated", "build", "docs", "interop"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    "imports",
+    "tests",
+    "isolated",
+    "build",
+    "docs",
+    "interop",
+    "vision",
+    "kernels",
+]
 
 ROOT = Path(__file__).parent
 TEST_TOOLS = ("pytest", "pytest-cov", "pytest-xdist", "hypothesis")
@@ -85,8 +96,8 @@ def install(session: nox.Session, *arguments: str) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """Run the default suite over all packages and examples; arguments go to pytest, e.g. `-- --cov -k mask`."""
-    install(session, *EDITABLE, *EDITABLE_EXAMPLES, *TEST_TOOLS)
-    elsewhere = ("--ignore=tests/interop", "--ignore=tests/repository/test_distributions.py")
+    install(session, *EDITABLE, *EDITABLE_EXAMPLES, *TEST_TOOLS, "psutil")
+    elsewhere = [f"--ignore=tests/{other}" for other in ("interop", "vision", "repository/test_distributions.py")]
     examples = [f"{example}/tests" for example in EXAMPLES if (ROOT / example / "tests").is_dir()]
     session.run("pytest", "-n", "2", "tests", *examples, *elsewhere, *session.posargs, env=QUIET_HOUSE)
 
@@ -154,6 +165,26 @@ def interop(session: nox.Session) -> None:
     """Read freshly made data sets with anomalib and Hugging Face datasets (2 GB to install, offline to run)."""
     install(session, "-e", "packages/fmas", "anomalib", "datasets>=5", "pytest", "hypothesis")
     session.run("pytest", "-m", "interop", "tests/interop", *session.posargs, env=QUIET_HOUSE)
+
+
+@nox.session
+def vision(session: nox.Session) -> None:
+    """Insert WDAM into the ResNets of torchvision, timm and transformers; ONNX and hub (2 GB to install, offline)."""
+    outside = ("torchvision", "timm", "transformers", "onnx", "onnxruntime", "onnxscript")
+    install(session, "-e", "packages/wdam[hub]", *outside, *TEST_TOOLS)
+    # tests/vision must be named as well: its conftest.py makes torchvision importable beside CPU torch.
+    chosen = ("tests/vision", "tests/wdam/test_docs_wdam.py", "tests/wdam/test_hub.py")
+    session.run("pytest", "-n", "2", *chosen, *session.posargs, env=QUIET_HOUSE)
+
+
+@nox.session
+def kernels(session: nox.Session) -> None:
+    """Compile every CUDA kernel of wdam with NVRTC and read its resource report; needs no GPU (1 GB to install)."""
+    # Pinned here and not in constraints.txt, where it would fight with the NVRTC that a CUDA build of torch brings: a
+    # newer ptxas may well spill a register that this one does not.
+    install(session, "-e", "packages/wdam", "cuda-core[cu13]", "nvidia-cuda-nvrtc==13.5.37", *TEST_TOOLS)
+    chosen = [f"tests/wdam/test_kernels_{job}.py" for job in ("cache", "compile", "host", "transforms")]
+    session.run("pytest", "-n", "2", *chosen, *session.posargs, env=QUIET_HOUSE)
 
 
 @nox.session

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
+
+pytest.importorskip("huggingface_hub", reason="huggingface_hub is not installed; run `nox -s vision`")
+pytest.importorskip("safetensors", reason="safetensors is not installed; run `nox -s vision`")
+
 from safetensors.torch import load_file, save_file
 
 from wdam import WDAM

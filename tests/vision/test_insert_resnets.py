@@ -8,10 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import timm
 import torch
-import torchvision
 from torch import Tensor, nn
+
+pytest.importorskip("torchvision", reason="torchvision is not installed; run `nox -s vision`")
+pytest.importorskip("timm", reason="timm is not installed; run `nox -s vision`")
+pytest.importorskip("transformers", reason="transformers is not installed; run `nox -s vision`")
+
+import timm
+import torchvision
 from torchvision.models.feature_extraction import create_feature_extractor
 from transformers import ResNetConfig, ResNetModel
 

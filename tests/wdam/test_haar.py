@@ -5,7 +5,8 @@ import pytest
 import pywt
 import torch
 
-from wdam.haar import merge_subbands, split_subbands
+from wdam.haar import haar_merge, haar_split, merge_subbands, split_subbands
+from wdam.wavelets import Mode
 
 SIZES = range(1, 10)
 
@@ -36,3 +37,17 @@ def test_merge_undoes_split(height: int, width: int) -> None:
 def test_a_worked_block() -> None:
     block = torch.tensor([[1.0, 2.0], [3.0, 6.0]]).reshape(1, 1, 2, 2)
     assert split_subbands(block).flatten().tolist() == [6.0, -3.0, -2.0, 1.0]
+
+
+@pytest.mark.parametrize("mode", ["zero", "symmetric", "reflect", "periodic", "periodization"])
+def test_every_mode_is_that_of_pywt(mode: Mode) -> None:
+    x = random_maps(7, 5)
+    expected = pywt.dwt2(x.numpy(), "haar", mode)
+    for band, band_expected in zip(haar_split(x, mode), (expected[0], *expected[1]), strict=True):
+        np.testing.assert_allclose(band.numpy(), band_expected, rtol=0, atol=1e-14)
+
+
+def test_split_and_merge_are_transposes_of_each_other() -> None:
+    x, bands = random_maps(6, 8), tuple(random_maps(6, 8)[..., ::2, k::2] * (k + 1) for k in (0, 1)) * 2
+    inner = sum((a * b).sum() for a, b in zip(haar_split(x, "symmetric"), bands, strict=True))
+    torch.testing.assert_close(inner, (x * haar_merge(bands)).sum(), rtol=1e-13, atol=1e-13)

@@ -111,6 +111,32 @@ def test_forwards_that_structure_does_not_tell(
     assert not block.training
 
 
+class Frozen(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            out = self.conv(x)
+        return self.relu(out + x)
+
+
+class Decorated(Frozen):
+    @torch.no_grad()
+    def forward(self, x: Tensor) -> Tensor:
+        return self.relu(self.conv(x) + x)
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"), [(Frozen, "it uses no_grad, which"), (Decorated, "it is decorated, which")]
+)
+def test_contexts_are_not_lost_silently(kind: type[nn.Module], message: str) -> None:
+    with pytest.raises(UnreadableForwardError, match=message):
+        read_residual(kind())
+
+
 @pytest.mark.parametrize("options", ["*xs", "**named", "x, mask=None", ""])
 def test_only_forwards_of_one_tensor_are_read(options: str) -> None:
     source = f"def forward(self{', ' if options else ''}{options}): return 0"

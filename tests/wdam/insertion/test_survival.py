@@ -136,7 +136,8 @@ def test_compiles_into_one_graph(inserted: nn.Module, images: Tensor) -> None:
 def test_exports(inserted: nn.Module, images: Tensor) -> None:
     program = torch.export.export(inserted, (images,))
     with torch.no_grad():
-        torch.testing.assert_close(program.module()(images), inserted(images))
+        # The exported graph sums in another order, over several layers in float32.
+        torch.testing.assert_close(program.module()(images), inserted(images), rtol=1e-5, atol=1e-5)
 
 
 class StopsAtWDAM(fx.Tracer):

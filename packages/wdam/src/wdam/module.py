@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from wdam.haar import merge_subbands, split_subbands
+from wdam.backends import Backend, check_backend
+from wdam.errors import DtypeError, OptionError
+from wdam.functional import check_input, subband_weights, wdam
+from wdam.gate import SUBBANDS
+from wdam.wavelets import WaveletLike, filter_bank
 
 __all__ = ["WDAM"]
 
-SUBBANDS = 4  # LL, LH, HL, HH
-
 
 class WDAM(nn.Module):
-    """Reweight the four Haar sub-bands of a feature map (arXiv 2603.02964).
+    """Reweight the four wavelet sub-bands of a feature map (arXiv 2603.02964).
 
     ``w = sigmoid(MLP(mean(DWT(x))) + MLP(max(DWT(x))))`` with one shared two-layer perceptron without biases, then
     ``y = IDWT(w * DWT(x))``, plus ``x`` when ``residual``. Mean and maximum run over each sub-band of each channel, so
     the perceptron reads ``4 * channels`` numbers; it has ``max(1, 4 * channels // reduction)`` hidden units and answers
     four. At 256 channels and the default reduction that is 65,792 parameters.
 
+    With ``scale`` there is one more parameter ``s``, zero at first: ``y = x + s * IDWT(w * DWT(x))``. A fresh module
+    then returns its input, so that it can be put into a trained network without disturbing it. The paper has none.
+
+    The layers of ``mlp`` hold the weights and are never called: hooks on them do not run.
+
     Args:
         channels: ``C`` of the feature maps.
         reduction: How much narrower than its input the hidden layer is.
-        wavelet: Only ``"haar"`` so far.
+        wavelet: Any discrete wavelet: a name that ``pywt.wavelist(kind="discrete")`` lists, a ``pywt.Wavelet`` or four
+            filters. Haar is fused, others are composed of :func:`wdam.dwt2` and :func:`wdam.idwt2`.
         residual: Whether to add the input to the result, as the paper does inside a ResNet block.
+        scale: Whether to learn a scale, zero at first. Needs ``residual``.
+        backend: ``auto``, ``torch`` or ``cuda``; see :func:`wdam.backends.choose_route`. May be set later, too.
 
     Shape:
-        ``(N, C, H, W)`` floating point, any ``H, W >= 1``, to the same shape. For an odd size the last row or column is
-        replicated, pooling includes it, and the result is cropped.
+        ``(N, C, H, W)`` of float64, float32, float16 or bfloat16, any ``H, W >= 1`` and layout, to the same shape and
+        dtype. For an odd size the last row or column is replicated, pooling includes it, and the result is cropped.
 
     Raises:
-        ValueError: If ``channels`` or ``reduction`` is below 1, or the wavelet is not known.
+        DtypeError: If ``channels`` or ``reduction`` is not an integer.
+        OptionError: If one of them is below 1, the backend or the wavelet does not exist, or a scale has no residual.
 
     Examples:
         >>> import torch
@@ -42,31 +53,45 @@ class WDAM(nn.Module):
     """
 
     def __init__(
-        self, channels: int, *, reduction: int = 16, wavelet: Literal["haar"] = "haar", residual: bool = True
+        self,
+        channels: int,
+        *,
+        reduction: int = 16,
+        wavelet: WaveletLike = "haar",
+        residual: bool = True,
+        scale: bool = False,
+        backend: Backend = "auto",
     ) -> None:
         super().__init__()
-        for name, value in (("channels", channels), ("reduction", reduction)):
-            if value < 1:
-                raise ValueError(f"expected {name} >= 1, got {value}; pass a positive integer")
-        if wavelet != "haar":
-            raise ValueError(f"expected wavelet 'haar', got {wavelet!r}; 'haar' is the only one accepted so far")
+        _check_positive("channels", channels)
+        _check_positive("reduction", reduction)
+        check_backend(backend)
+        if scale and not residual:
+            raise OptionError(
+                "expected residual=True with scale=True, got residual=False; "
+                "a scale that starts at zero would erase the input: leave one of them out"
+            )
         self.channels = channels
         self.residual = residual
+        self.backend: Backend = backend
+        self.wavelet = filter_bank(wavelet)
         hidden = max(1, SUBBANDS * channels // reduction)
-        self.mlp = nn.Sequential(
-            nn.Linear(SUBBANDS * channels, hidden, bias=False),
-            nn.ReLU(),
-            nn.Linear(hidden, SUBBANDS, bias=False),
-        )
+        first = nn.Linear(SUBBANDS * channels, hidden, bias=False)
+        second = nn.Linear(hidden, SUBBANDS, bias=False)
+        self.mlp = nn.Sequential(first, nn.ReLU(), second)
+        self.scale = nn.Parameter(torch.zeros(())) if scale else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Return ``x`` with its sub-bands reweighted, ``(N, C, H, W)`` to the same shape; see the class."""
-        self._check(x)
-        subbands = split_subbands(x)
-        weights = self._weights(subbands)
-        weighted = merge_subbands(subbands * weights[:, :, None, None, None])
-        cropped = weighted[..., : x.shape[-2], : x.shape[-1]]
-        return x + cropped if self.residual else cropped
+        check_input(x, self.channels)
+        return wdam(
+            x,
+            *self._weights(),
+            scale=self.scale,
+            residual=self.residual,
+            wavelet=self.wavelet,
+            backend=self.backend,
+        )
 
     def subband_weights(self, x: Tensor) -> Tensor:
         """Return what the module would multiply the sub-bands of ``x`` by, to explain a decision.
@@ -75,30 +100,29 @@ class WDAM(nn.Module):
             x: ``(N, C, H, W)`` floating point.
 
         Returns:
-            ``(N, 4)``, each in ``(0, 1)``; axis 1 is ``LL, LH, HL, HH``.
+            ``(N, 4)`` float32 (float64 for float64), each in ``[0, 1]``; axis 1 is ``LL, LH, HL, HH``.
 
         Raises:
-            TypeError: If ``x`` is not floating point.
-            ValueError: If ``x`` has another rank or number of channels, or no pixels.
+            DtypeError: If ``x`` is not floating point.
+            ShapeError: If ``x`` has another rank or number of channels, or no pixels.
         """
-        self._check(x)
-        return self._weights(split_subbands(x))
+        check_input(x, self.channels)
+        return subband_weights(x, *self._weights(), wavelet=self.wavelet)
 
     def extra_repr(self) -> str:
         """Return what ``print(model)`` shows besides the perceptron."""
-        return f"channels={self.channels}, wavelet='haar', residual={self.residual}"
+        scale = "" if self.scale is None else ", scale=True"
+        backend = "" if self.backend == "auto" else f", backend={self.backend!r}"
+        return f"channels={self.channels}, wavelet={self.wavelet.name!r}, residual={self.residual}{scale}{backend}"
 
-    def _weights(self, subbands: Tensor) -> Tensor:
-        """Return ``(N, 4)`` weights in ``(0, 1)`` for sub-bands ``(N, 4, C, h, w)``."""
-        pooled = subbands.flatten(1, 2)  # (N, 4C, h, w), all channels of LL first
-        logits: Tensor = self.mlp(pooled.mean(dim=(-2, -1))) + self.mlp(pooled.amax(dim=(-2, -1)))
-        return torch.sigmoid(logits)
+    def _weights(self) -> tuple[Tensor, Tensor]:
+        """Return the perceptron's two matrices."""
+        first, _, second = self.mlp
+        return cast("Tensor", first.weight), cast("Tensor", second.weight)
 
-    def _check(self, x: Tensor) -> None:
-        if x.ndim != 4 or x.shape[1] != self.channels or 0 in x.shape[2:]:
-            raise ValueError(
-                f"expected x of shape (N, {self.channels}, H, W) with H, W >= 1, got {tuple(x.shape)}; "
-                f"create the module with the channels of the layer it follows"
-            )
-        if not x.is_floating_point():
-            raise TypeError(f"expected x of a floating-point dtype, got {x.dtype}; convert it with x.float()")
+
+def _check_positive(name: str, value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise DtypeError(f"expected {name} as an integer, got {value!r}; pass a positive integer")
+    if value < 1:
+        raise OptionError(f"expected {name} >= 1, got {value}; pass a positive integer")
