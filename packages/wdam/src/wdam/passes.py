@@ -127,8 +127,8 @@ def dot_and_argmax(plan: TilePlan, x: Tensor, dy: Tensor) -> tuple[Tensor, Tenso
         dy: ``(n, C, H, W)``.
 
     Returns:
-        For every sub-band the sum of products of ``x``'s with ``dy``'s, ``(n, 4)``, and for every sub-band of every channel
-        the row-major index of the first block that attains its maximum, ``(n, 4C)`` int64.
+        For every sub-band the sum of products of ``x``'s with ``dy``'s, ``(n, 4)``, and for every sub-band of every
+        channel the row-major index of the first block that attains its maximum, ``(n, 4C)`` int64.
     """
     samples, channels = x.shape[:2]
     dots = torch.zeros(SUBBANDS, samples, dtype=plan.dtype, device=x.device)
