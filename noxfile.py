@@ -173,7 +173,7 @@ def vision(session: nox.Session) -> None:
     outside = ("torchvision", "timm", "transformers", "onnx", "onnxruntime", "onnxscript")
     install(session, "-e", "packages/wdam[hub]", *outside, *TEST_TOOLS)
     # tests/vision must be named as well: its conftest.py makes torchvision importable beside CPU torch.
-    chosen = ("tests/vision", "tests/wdam/test_docs_wdam.py", "tests/wdam/test_hub.py")
+    chosen = ("tests/vision", *(f"tests/wdam/test_{job}.py" for job in ("docs_wdam", "hub", "onnx")))
     session.run("pytest", "-n", "2", *chosen, *session.posargs, env=QUIET_HOUSE)
 
 

@@ -11,9 +11,9 @@ from wdam import WDAM
 
 TOLERANCE = 1e-5
 
-pytest.importorskip("onnx", reason="needs onnx (nox -s export)")
-pytest.importorskip("onnxscript", reason="needs onnxscript (nox -s export)")
-onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime (nox -s export)")
+pytest.importorskip("onnx", reason="needs onnx (nox -s vision)")
+pytest.importorskip("onnxscript", reason="needs onnxscript (nox -s vision)")
+onnxruntime = pytest.importorskip("onnxruntime", reason="needs onnxruntime (nox -s vision)")
 
 # What the exporters warn of is theirs: missing torchvision, deprecations inside of them.
 pytestmark = pytest.mark.filterwarnings("ignore")
