@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -215,7 +214,7 @@ def tree() -> Callable[[Path], dict[str, bytes]]:
 
 
 @pytest.fixture
-def fmas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def fmas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
     """Run the command in an empty folder; return the result with stdout and stderr apart."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
