@@ -90,5 +90,6 @@ def test_metadata_shows_the_readme_and_the_licence(package: Path) -> None:
         licence = wheel.read(f"{stem(package)}.dist-info/licenses/LICENSE")
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Description-Content-Type"] == "text/markdown"
-    assert metadata.get_payload().strip() == (package / "README.md").read_text(encoding="utf-8").strip()
+    readme = metadata.get_payload(decode=True).decode("utf-8")  # bytes: the format is UTF-8, a mail would not be
+    assert readme.strip() == (package / "README.md").read_text(encoding="utf-8").strip()
     assert licence == (ROOT / "LICENSE").read_bytes()
