@@ -51,7 +51,9 @@ def naive(x: Tensor, w1: Tensor, w2: Tensor) -> Tensor:
     return x + F.conv_transpose2d(weighted, kernel, stride=2, groups=channels)
 
 
-def times(works: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float]) -> dict[str, float]:
+def times(
+    works: dict[str, Callable[[], object]], rounds: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, float]:
     """Return the median milliseconds of each work; all take turns in every round."""
     for work in works.values():
         for _ in range(WARM_UP):
