@@ -74,6 +74,10 @@ def transformers_layer(block: Any, x: Tensor) -> Tensor:
 RESNETS = {
     "torchvision resnet18": (of_torchvision("resnet18"), "layer1.*", torchvision_basic, [64] * 2),
     "torchvision wide_resnet50_2": (of_torchvision("wide_resnet50_2"), "layer1.*", torchvision_bottleneck, [256] * 3),
+    "torchvision resnet18 to be quantised": (
+        lambda: torchvision.models.quantization.resnet18(weights=None, quantize=False),
+        "layer1.*", torchvision_basic, [64] * 2,
+    ),
     "timm resnet18": (of_timm("resnet18"), "layer[12].*", timm_basic, [64, 64, 128, 128]),
     "timm wide_resnet50_2": (of_timm("wide_resnet50_2"), "layer1.*", timm_bottleneck, [256] * 3),
     "timm with drop path, SE and blur": (
@@ -211,3 +215,9 @@ def test_other_networks(name: str) -> None:
 def test_networks_without_feature_maps_are_refused(name: str, pattern: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         insert(of_timm(name)(), pattern)
+
+
+def test_a_wide_example() -> None:
+    model = of_torchvision("resnet18")()
+    assert insert(model, "layer1.*", example_input=torch.zeros(1, 3, 256, 320)) == ["layer1.0", "layer1.1"]
+    assert [each.channels for each in insertions(model)] == [64, 64]

@@ -85,6 +85,35 @@ def test_training_needs_no_more_graphs(generator: torch.Generator) -> None:
     assert counter.frame_count <= 2
 
 
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        [(2, 4, 8, 8), (2, 4, 9, 12), (2, 4, 12, 7), (2, 4, 5, 5)],  # N and C stay
+        [(2, 4, 7, 5), (3, 4, 8, 8), (5, 4, 9, 12), (7, 4, 12, 7)],  # the batch changes, too
+        [(2, 4, 9, 9), (3, 4, 9, 9), (5, 4, 9, 9), (7, 4, 9, 9)],  # nothing but the batch
+    ],
+    ids=["sizes", "sizes and batch", "batch"],
+)
+def test_two_graphs_serve_four_shapes(
+    shapes: list[tuple[int, ...]], training: bool, generator: torch.Generator
+) -> None:
+    module = random_module(generator)
+    counter = CompileCounterWithBackend("aot_eager")
+    compiled = torch.compile(module, fullgraph=True, backend=counter)
+    counts = []
+    for shape in shapes:
+        x = torch.randn(shape, dtype=torch.float64, generator=generator, requires_grad=training)
+        y = compiled(x)
+        torch.testing.assert_close(y, module(x), rtol=0, atol=FLOAT64_TOLERANCE)
+        if training:
+            (gradient,) = torch.autograd.grad(y.square().sum(), x)
+            (expected,) = torch.autograd.grad(module(x).square().sum(), x)
+            torch.testing.assert_close(gradient, expected, rtol=0, atol=1e-11)
+        counts.append(counter.frame_count)
+    assert counts == [1, 2, 2, 2]
+
+
 def test_inside_a_model_and_under_autocast(generator: torch.Generator) -> None:
     model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), WDAM(4), torch.nn.ReLU())
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
@@ -106,3 +135,18 @@ def test_inductor_agrees(generator: torch.Generator) -> None:
         outcomes.append([y, *torch.autograd.grad(y.square().sum(), [leaf, *module.parameters()])])
     for ours, theirs in zip(*outcomes, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5 * max(1.0, float(theirs.detach().abs().max())))
+
+
+@pytest.mark.parametrize("size", [(8, 6), (7, 9), (1, 4)])
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_an_activation_in_place_may_follow(backend: str, size: tuple[int, int], generator: torch.Generator) -> None:
+    module = random_module(generator)
+    model = torch.nn.Sequential(module, torch.nn.ReLU(inplace=True))
+    x = torch.randn(2, 4, *size, dtype=torch.float64, generator=generator).requires_grad_()
+    expected = model(x)
+    leaves = [x, *module.parameters()]
+    gradients = torch.autograd.grad(expected.square().sum(), leaves)
+    got = torch.compile(model, fullgraph=True, backend=backend)(x)
+    torch.testing.assert_close(got, expected, rtol=FLOAT64_TOLERANCE, atol=FLOAT64_TOLERANCE)
+    for ours, theirs in zip(torch.autograd.grad(got.square().sum(), leaves), gradients, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)

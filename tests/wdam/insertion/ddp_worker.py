@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import torch
@@ -42,7 +43,9 @@ def main(folder: Path, processes: int, rank: int) -> None:
     images = torch.randn(2 * processes, 4, 5, 7, dtype=torch.float64)
     alone = gradients(model, images)
     rendezvous = (folder / "rendezvous").as_uri()
-    distributed.init_process_group("gloo", init_method=rendezvous, world_size=processes, rank=rank)
+    # Where the other process has failed, this one fails, too, and does not wait for ever.
+    patience = timedelta(seconds=60)
+    distributed.init_process_group("gloo", init_method=rendezvous, world_size=processes, rank=rank, timeout=patience)
     wrapped = nn.parallel.DistributedDataParallel(model)
     together = gradients(wrapped, images[2 * rank : 2 * rank + 2])
     plain = {name.removeprefix("module."): gradient for name, gradient in together.items()}

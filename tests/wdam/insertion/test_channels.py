@@ -9,6 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from wdam.errors import ModelError
 from wdam.insertion import insert, insertions
@@ -49,6 +50,7 @@ class CutsPatches(nn.Module):
     ("block", "channels"),
     [
         (nn.Conv2d(3, 5, 3, stride=2), 5),
+        (nn.ConvTranspose2d(5, 3, 2), 3),
         (nn.BatchNorm2d(6), 6),
         (nn.GroupNorm(2, 8), 8),
         (LayerNorm2d(9), 9),
@@ -158,3 +160,86 @@ def test_refuses_blocks_without_feature_maps(
     with pytest.raises(ModelError, match=message):
         insert(model, pattern, example_input=example)
     assert insertions(model) == ()
+
+
+@pytest.mark.parametrize("channels_of_conv", [16, 7])
+def test_a_wide_example_whose_height_is_the_number_of_channels(channels_of_conv: int) -> None:
+    model = nn.Sequential(nn.Conv2d(3, channels_of_conv, 3, padding=1))
+    assert insert(model, "0", example_input=torch.zeros(1, 3, 16, 20)) == ["0"]
+    assert [each.channels for each in insertions(model)] == [channels_of_conv]
+
+
+class SharedPReLU(nn.Module):
+    """Holds one module, with a weight, under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act1 = nn.PReLU()
+        self.conv = nn.Conv2d(3, 4, 1)
+        self.norm = nn.BatchNorm2d(4)
+        self.act2 = self.act1
+        self.calls = 0
+        self.constant = torch.ones(4, 1, 1)  # no buffer
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return self.norm(self.act2(self.conv(self.act1(x))) * self.constant)
+
+
+def test_shared_modules_keep_their_weights() -> None:
+    model = nn.Sequential(SharedPReLU()).train()
+    tensors = {name: (id(tensor), tensor.clone()) for name, tensor in model.state_dict(keep_vars=True).items()}
+    attributes = {name: id(value) for name, value in vars(model[0]).items()}
+    assert channels_from_weights(model, {"0": model[0]}) == {"0": 4}
+    after = model.state_dict(keep_vars=True)
+    assert list(after) == list(tensors)
+    for name, (identity, content) in tensors.items():
+        assert id(after[name]) == identity, name
+        assert torch.equal(after[name], content)
+    assert {name: id(value) for name, value in vars(model[0]).items()} == attributes
+    assert model[0].act2 is model[0].act1
+
+
+@pytest.mark.parametrize("normalise", ["weight_norm", "prune"])
+@pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm`")
+def test_weights_that_a_hook_computes_stay(normalise: str) -> None:
+    conv = nn.Conv2d(3, 4, 1)
+    if normalise == "weight_norm":
+        torch.nn.utils.weight_norm(conv, "weight")
+    else:
+        prune.l1_unstructured(conv, "weight", amount=0.5)  # type: ignore[no-untyped-call]
+    weight = conv.weight
+    assert insert(nn.Sequential(nn.Sequential(conv)), "0") == ["0"]
+    assert conv.weight is weight
+
+
+def test_hooks_neither_run_nor_decide() -> None:
+    seen: list[torch.device] = []
+    model = nn.Sequential(nn.Sequential(nn.Conv2d(3, 4, 1)))
+    model[0].register_forward_hook(lambda module, args, result: seen.append(result.device))
+    hook = model[0].register_forward_hook(lambda module, args, result: result.repeat(1, 2, 1, 1))
+    assert channels_from_weights(model, {"0": model[0]}) == {"0": 4}
+    assert seen == []
+    # WDAM becomes a part of the forward, which hooks come after.
+    assert channels_from_example(model, {"0": model[0]}, torch.zeros(1, 3, 4, 4)) == {"0": 4}
+    hook.remove()
+    model(torch.zeros(1, 3, 4, 4))
+    assert seen == [torch.device("cpu")] * 2
+
+
+def test_lazy_modules_stay_lazy() -> None:
+    model = nn.Sequential(nn.LazyConv2d(4, 1))
+    with pytest.raises(ModelError, match="pass example_input="):
+        insert(model, "0")
+    assert type(model[0]) is nn.LazyConv2d
+    assert model[0].in_channels == 0
+    assert insert(model, "0", example_input=torch.zeros(1, 3, 4, 4)) == ["0"]
+    assert model[0].in_channels == 3
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit")
+def test_scripted_modules_need_an_example() -> None:
+    model = nn.Sequential(nn.Sequential(torch.jit.script(nn.Conv2d(3, 4, 1))))
+    with pytest.raises(ModelError, match="pass example_input="):
+        insert(model, "0")
+    assert insert(model, "0", example_input=torch.zeros(1, 3, 4, 4)) == ["0"]

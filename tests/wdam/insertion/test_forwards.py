@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import operator
 from collections.abc import Callable
 
@@ -47,6 +48,8 @@ RESIDUAL = {
     "a function in place": lambda m, x: F.relu(m.conv(x) + x, inplace=True),
     "torch.relu": lambda m, x: torch.relu(m.conv(x) + x),
     "a tensor's method": lambda m, x: (m.conv(x) + x).relu(),
+    "a keyword": lambda m, x: F.relu(input=m.conv(x) + x),
+    "nothing behind it": lambda m, x: m.same(m.relu(m.same(m.conv(x) + x))),
     "gelu": lambda m, x: F.gelu(m.conv(x) + x),
     "one ReLU, called twice": lambda m, x: m.relu(m.conv(m.relu(x)) + x),
     "a parameter and a buffer": lambda m, x: m.relu(m.gain * m.conv(x) + (x - m.offset)),
@@ -61,6 +64,8 @@ OTHER = {
     "a gating function": lambda m, x: torch.sigmoid(m.conv(x) + x),
     "the input itself": lambda m, x: x,
     "two results": lambda m, x: (m.relu(m.conv(x) + x), x),
+    "a bias": lambda m, x: m.relu(m.conv(x) + m.gain),
+    "a bias, reshaped": lambda m, x: m.relu(m.gain.reshape(1, 1, 1) + m.conv(x)),
     "a subtraction": lambda m, x: m.relu(m.conv(x) - x),
 }
 
@@ -85,10 +90,19 @@ def test_other_endings_are_no_residual_blocks(name: str) -> None:
     assert read_residual(block_of(OTHER[name])) is None
 
 
-def test_reading_changes_nothing() -> None:
-    block = block_of(RESIDUAL["a module"]).train()
+def counts_and_makes_a_tensor(block: nn.Module, x: Tensor) -> Tensor:
+    block.calls = getattr(block, "calls", 0) + 1
+    return block.relu(block.conv(x) * torch.tensor(0.5) + x)
+
+
+@pytest.mark.parametrize("computation", [RESIDUAL["a module"], counts_and_makes_a_tensor])
+def test_reading_changes_nothing(computation: Callable[[nn.Module, Tensor], Tensor]) -> None:
+    block = block_of(computation).train()
+    attributes = dict(vars(block))
     children, state = list(block.named_modules()), {k: v.clone() for k, v in block.state_dict().items()}
-    read_residual(block)
+    with contextlib.suppress(UnreadableForwardError):
+        read_residual(block)
+    assert vars(block) == attributes
     assert list(block.named_modules()) == children
     assert block.training
     assert all(torch.equal(state[name], tensor) for name, tensor in block.state_dict().items())
@@ -100,6 +114,7 @@ def test_reading_changes_nothing() -> None:
         (lambda m, x: m.relu(m.conv(x) + x) if x.mean() > 0 else x, "torch.fx cannot follow it"),
         (lambda m, x: m.relu(F.dropout(m.conv(x), 0.5, m.training) + x), "something else in training"),
         (lambda m, x: m.relu(m.conv(x) + x) if m.training else m.conv(x), "something else in training"),
+        (lambda m, x: m.relu(m.conv(x) * torch.rand(3, 1, 1) + x), "makes a tensor of its own"),
     ],
 )
 def test_forwards_that_structure_does_not_tell(
@@ -147,9 +162,17 @@ def test_only_forwards_of_one_tensor_are_read(options: str) -> None:
         record(block)
 
 
+class Sigmoid(nn.Module):
+    """As timm's: not torch's, but of the same name and in a module ``activations``."""
+
+
+Sigmoid.__module__ = "timm.layers.activations"
+
+
 @pytest.mark.parametrize(
     ("module", "expected"),
     [
+        (Sigmoid(), False),
         (nn.ReLU(), True),
         (nn.GELU(), True),
         (nn.PReLU(), True),

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812 (its usual name)
 from torch import Tensor, nn
 
 from wdam import WDAM
-from wdam.errors import ModelError, OptionError
+from wdam.errors import DtypeError, ModelError, OptionError
 from wdam.insertion import Insertion, WDAMOptions, insert, insertions, remove
 
 LAYER1 = ["layer1.0", "layer1.1"]
@@ -195,6 +196,7 @@ def test_insertions_tell_what_is_there(make_resnet: Make) -> None:
         (("layer2.1", "layer1.0"), ["layer1.0", "layer2.1"]),
         (iter(["layer1.1", "layer1.*"]), LAYER1),
         (["layer1", "layer1.0"], ["layer1", "layer1.0"]),
+        ("**.layer1", ["layer1"]),
     ],
 )
 def test_patterns(make_resnet: Make, pattern: Any, names: list[str], images: Tensor) -> None:
@@ -202,6 +204,23 @@ def test_patterns(make_resnet: Make, pattern: Any, names: list[str], images: Ten
     assert insert(model, pattern) == names
     assert [each.name for each in insertions(model)] == names
     assert model(images).shape == (2, 4)
+
+
+def test_a_star_does_not_mean_the_model_itself() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 4, 1))
+    assert insert(model, "*") == ["0", "1"]
+    remove(model)
+    assert insert(model, "**") == ["", "0", "1"]
+
+
+def test_a_block_with_two_names_is_one_block(make_resnet: Make, images: Tensor) -> None:
+    block: Any = make_resnet().get_submodule("layer1.0")
+    for pattern in ("*", "1", ["0", "1"]):
+        model = nn.Sequential(block, block)
+        assert insert(model, pattern) == ["0"]
+        maps = torch.randn(1, 8, 5, 6, generator=torch.Generator().manual_seed(2))
+        torch.testing.assert_close(model(maps), block(block(maps)))
+        assert remove(model) == ["0"]
 
 
 class TwoInputs(nn.Module):
@@ -272,15 +291,37 @@ def test_behind_is_possible_where_the_forward_cannot_be_read() -> None:
     torch.testing.assert_close(model[0](images, shortcut=shortcut), model[0].wdam(plain(images, shortcut)))
 
 
+def compiled_in_place(model: nn.Module) -> nn.Module:
+    model.compile(backend="eager")
+    return model
+
+
+class FSDPModule(nn.Module):
+    """As torch's, which changes the class of a sharded module to a subclass of this."""
+
+
+def sharded(model: nn.Module) -> nn.Module:
+    model.__class__ = type("Sharded", (FSDPModule, type(model)), {})
+    return model
+
+
 def wrapped_models(make_resnet: Make) -> Iterator[nn.Module]:
-    yield nn.DataParallel(make_resnet())
+    wrapped: Any
+    for wrap in (nn.DataParallel, compiled_in_place, sharded):
+        yield wrap(make_resnet())
+        yield nn.Sequential(wrap(make_resnet()))
+        wrapped = make_resnet()
+        wrapped.layer1[0] = wrap(wrapped.layer1[0])
+        yield wrapped
     yield torch.compile(make_resnet(), backend="eager")
+    yield nn.Sequential(torch.compile(make_resnet(), backend="eager"))
 
 
 def test_refuses_models_that_are_wrapped(make_resnet: Make) -> None:
     for model in wrapped_models(make_resnet):
-        with pytest.raises(ModelError, match=r"not wrapped or compiled yet, got \w+, .*; insert WDAM first"):
+        with pytest.raises(ModelError, match=r"not wrapped or compiled yet, got ('[\w.]+' \()?\w+\)?, .*; insert WDAM"):
             insert(model, "**.layer1.*")
+        assert insertions(model) == ()
 
 
 def test_refuses_to_insert_twice(make_resnet: Make, images: Tensor) -> None:
@@ -329,3 +370,88 @@ def test_refuses_options_that_the_module_refuses(make_resnet: Make) -> None:
     with pytest.raises(TypeError, match="ratio"):
         insert(model, "layer1.*", ratio=16)  # type: ignore[call-arg]
     assert insertions(model) == ()
+
+
+class Functional(nn.Module):
+    """Ends in an activation that is no child."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+        self.norm = nn.BatchNorm2d(3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(F.dropout(self.conv(x), 0.1, self.training) + x)
+
+
+class InAList(Functional):
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends = nn.ModuleList([nn.ReLU()])
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.ends[0](self.conv(x) + x) if self.training else self.ends[0](x)
+
+
+@pytest.mark.parametrize("kind", [Functional, InAList])
+def test_never_comes_behind_an_activation_unasked(kind: type[nn.Module]) -> None:
+    model = nn.Sequential(kind())
+    with pytest.raises(ModelError, match=r"shows where its last activation is, .*; pass where='behind'"):
+        insert(model, "0")
+    assert insert(model, "0", where="behind") == ["0"]
+
+
+class NormBetween(Functional):
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.norm(self.conv(x) + x))
+
+
+class PreActivation(Functional):
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.relu(self.norm(x))) + x
+
+
+def test_warns_where_it_cannot_come_right_after_the_sum(caplog: pytest.LogCaptureFixture) -> None:
+    blocks = [NormBetween(), NormBetween(), PreActivation()]
+    insert(nn.Sequential(*blocks, nn.Conv2d(3, 3, 1)), "*")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert caplog.messages[0].startswith("WDAM came behind the output of '0', '1' and not where the paper has it: ")
+    caplog.clear()
+    insert(nn.Sequential(NormBetween()), "*", where="behind")
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("without_weights", [nn.ReLU(), nn.MaxPool2d(2)])
+def test_a_block_without_weights_is_where_the_model_is(without_weights: nn.Module) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), without_weights).bfloat16()
+    insert(model, "1")
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
+    assert model(torch.zeros(1, 3, 4, 4, dtype=torch.bfloat16)).dtype == torch.bfloat16
+
+
+def test_contexts_around_the_call_do_not_decide() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1))
+    with torch.inference_mode(), torch.device("meta"):
+        insert(model, "0")
+    assert {parameter.device.type for parameter in model.parameters()} == {"cpu"}
+    model(torch.ones(1, 3, 4, 4)).sum().backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_weights_of_a_type_that_only_stores() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 1)).to(torch.float8_e4m3fn)
+    insert(model, "0", example_input=None)
+    assert model[0].wdam.mlp[0].weight.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("model", "pattern", "message"),
+    [
+        ("resnet18", "layer1.*", "expected a torch.nn.Module, got a str; pass the model"),
+        (nn.Sequential(nn.Conv2d(3, 4, 1)), 0, "expected patterns as text, got 0; pass names"),
+        (nn.Sequential(nn.Conv2d(3, 4, 1)), ["0", None], "expected patterns as text, got None; pass names"),
+    ],
+)
+def test_refuses_what_is_no_model_or_no_name(model: Any, pattern: Any, message: str) -> None:
+    with pytest.raises(DtypeError, match=message):
+        insert(model, pattern)

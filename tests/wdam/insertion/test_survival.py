@@ -175,6 +175,7 @@ def test_distributed_data_parallel(processes: int, tmp_path: Path) -> None:
     finally:
         for process in running:
             process.kill()
+            process.communicate()
     assert [process.returncode for process in running] == [0] * processes, "\n".join(outputs)
     results = [torch.load(tmp_path / f"{rank}.pt") for rank in range(processes)]
     assert any(".wdam." in name for name in results[0]["together"])

@@ -32,7 +32,7 @@ class _Context(Protocol):
 def butterfly(x: Tensor, w1: Tensor, w2: Tensor, scale: Tensor | None, residual: bool) -> Tensor:
     """Return what :func:`wdam.ops.forward` returns as ``y``; a compiler can look into it and into its gradient."""
     y: Tensor = _Butterfly.apply(x, w1, w2, scale, residual)  # type: ignore[no-untyped-call]
-    return y
+    return y.flatten(-3, -2) if y.ndim == 5 else y
 
 
 def butterfly_forward(
@@ -47,13 +47,20 @@ def butterfly_forward(
         scale: A scalar tensor, or None for 1.
         residual: Whether to add ``x``.
     """
+    mixed, w, mean, maximum = _mixed(x, w1, w2, scale, residual)
+    return _interleave(mixed, x.shape[2], x.shape[3]).to(x.dtype), w, mean, maximum
+
+
+def _mixed(
+    x: Tensor, w1: Tensor, w2: Tensor, scale: Tensor | None, residual: bool
+) -> tuple[Four, Tensor, Tensor, Tensor]:
+    """Return what :func:`butterfly_forward` does, ``y`` still as blocks."""
     blocks = _blocks(x.to(accumulation_dtype(x.dtype)), replicate=True)
     bands = _bands(blocks)
     mean = torch.cat([band.mean(dim=(-2, -1)) for band in bands], dim=1)
     maximum = torch.cat([band.amax(dim=(-2, -1)) for band in bands], dim=1)
     w = gate(mean, maximum, w1, w2)
-    mixed = _mix(blocks, w, scale, residual)
-    return _interleave(mixed, x.shape[2], x.shape[3]).to(x.dtype), w, mean, maximum
+    return _mix(blocks, w, scale, residual), w, mean, maximum
 
 
 class _Butterfly(torch.autograd.Function):
@@ -61,13 +68,17 @@ class _Butterfly(torch.autograd.Function):
     def forward(  # noqa: PLR0917
         ctx: _Context, x: Tensor, w1: Tensor, w2: Tensor, scale: Tensor | None, residual: bool
     ) -> Tensor:
-        y, w, mean, maximum = butterfly_forward(x, w1, w2, scale, residual)
+        mixed, w, mean, maximum = _mixed(x, w1, w2, scale, residual)
         ctx.save_for_backward(x, w1, w2, scale, w, mean, maximum)
         ctx.residual = residual
-        return y
+        # A view made in here must not be changed in place, and `ReLU(inplace=True)` is what comes next in a ResNet.
+        if _is_even(x.shape[2]) and _is_even(x.shape[3]):
+            return _rows(mixed).to(x.dtype)  # (N, C, H/2, 2, W); the view is made outside
+        return _interleave(mixed, x.shape[2], x.shape[3]).to(x.dtype, copy=True)
 
     @staticmethod
     def backward(ctx: _Context, dy: Tensor) -> tuple[Tensor | None, ...]:
+        dy = dy.flatten(-3, -2) if dy.ndim == 5 else dy
         return (*_backward(dy, ctx.saved_tensors, ctx.residual), None)
 
 
@@ -167,8 +178,7 @@ def _interleave(blocks: Four, height: int, width: int) -> Tensor:
     """Put blocks together to ``(N, C, height, width)``, dropping what an odd size does not have."""
     a, b, c, d = blocks
     if all(_is_even(size) or _remainder_is(size, 1) for size in (height, width)):
-        top, bottom = torch.stack([a, b], dim=-1).flatten(-2), torch.stack([c, d], dim=-1).flatten(-2)
-        return torch.stack([top, bottom], dim=-2).flatten(-3, -2)[..., :height, :width]
+        return _rows(blocks).flatten(-3, -2)[..., :height, :width]
     # Cutting off would make the graph depend on whether there is something to cut: fetch each pixel from its block.
     row = torch.arange(height, device=a.device)
     column = torch.arange(width, device=a.device)
@@ -178,6 +188,12 @@ def _interleave(blocks: Four, height: int, width: int) -> Tensor:
         for left, right in ((a, b), (c, d))
     )
     return torch.where(((row & 1) == 0)[:, None], top[..., block_row, :], bottom[..., block_row, :])
+
+
+def _rows(blocks: Four) -> Tensor:
+    """Put blocks together to ``(N, C, h, 2, 2w)``."""
+    a, b, c, d = blocks
+    return torch.stack([torch.stack([a, b], dim=-1).flatten(-2), torch.stack([c, d], dim=-1).flatten(-2)], dim=-2)
 
 
 def _fold(blocks: Four, height: int, width: int) -> Four:

@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from wdam.errors import ModelError
 from wdam.insertion.forwards import UnreadableForwardError, is_activation, record
+from wdam.insertion.shells import without_content
 
 __all__ = ["ExampleInput", "channels_from_example", "channels_from_weights"]
 
@@ -26,8 +26,8 @@ def channels_from_weights(model: nn.Module, blocks: Mapping[str, nn.Module]) -> 
     """Return the number of channels of each block's output, as far as they follow from the weights.
 
     A block, or where that does not do the whole model, runs on torch's ``meta`` device: on copies of weights and
-    statistics without content, fed with as many channels as the first layer expects. Only shapes are computed, and
-    nothing of the model changes.
+    statistics without content, fed with as many channels as the first layer expects. Only shapes are computed, nothing
+    of the model changes, and forward hooks do not run.
 
     Args:
         model: Holds the blocks.
@@ -41,16 +41,14 @@ def channels_from_weights(model: nn.Module, blocks: Mapping[str, nn.Module]) -> 
     """
     found: dict[str, int] = {}
     for name, block in blocks.items():
-        with _watching({name: block}) as seen:
-            done = _run_on_meta(block, _BLOCK_SIDE)
-        if done:
-            found |= _agreed(seen)
+        seen = _run_on_meta(block, _BLOCK_SIDE, {name: block})
+        if seen is not None:
+            found |= _agreed(seen, square=True)
     missing = {name: block for name, block in blocks.items() if name not in found}
     if missing:
-        with _watching(missing) as seen:
-            done = _run_on_meta(model, _MODEL_SIDE)
-        if done:
-            found |= _agreed(seen)
+        seen = _run_on_meta(model, _MODEL_SIDE, missing)
+        if seen is not None:
+            found |= _agreed(seen, square=True)
     return found
 
 
@@ -76,7 +74,7 @@ def channels_from_example(model: nn.Module, blocks: Mapping[str, nn.Module], exa
     finally:
         for module, training in modes:
             module.training = training
-    return _agreed(seen)
+    return _agreed(seen, square=_is_square(example))
 
 
 @contextmanager
@@ -84,7 +82,10 @@ def _watching(blocks: Mapping[str, nn.Module]) -> Iterator[dict[str, list[object
     """Collect what each block returns, by name, while the context is open."""
     seen: dict[str, list[object]] = {name: [] for name in blocks}
     hooks = [
-        block.register_forward_hook(lambda module, args, result, outputs=seen[name]: outputs.append(_form(result)))
+        # First of all hooks: WDAM becomes a part of the forward, so it sees what no hook has changed.
+        block.register_forward_hook(
+            lambda module, args, result, outputs=seen[name]: outputs.append(_form(result)), prepend=True
+        )
         for name, block in blocks.items()
     ]
     try:
@@ -99,8 +100,20 @@ def _form(result: object) -> object:
     return tuple(result.shape) if isinstance(result, Tensor) else f"a {type(result).__name__}"
 
 
-def _agreed(seen: Mapping[str, list[object]]) -> dict[str, int]:
-    """Return name -> channels; raise ModelError where there is no one number."""
+def _is_square(example: ExampleInput) -> bool:
+    """Return whether all images in ``example`` are as high as wide, in either order of dimensions."""
+    parts = example.values() if isinstance(example, Mapping) else example if isinstance(example, tuple) else (example,)
+    images = [part for part in parts if isinstance(part, Tensor) and part.ndim == 4]
+    return all(image.shape[2] in {image.shape[3], image.shape[1]} for image in images)
+
+
+def _agreed(seen: Mapping[str, list[object]], *, square: bool) -> dict[str, int]:
+    """Return name -> channels; raise ModelError where there is no one number.
+
+    Args:
+        seen: Name -> what the block returned, call by call.
+        square: Whether the input was, so that only ``(N, H, W, C)`` can have its middle sizes alone in common.
+    """
     found: dict[str, int] = {}
     for name, forms in seen.items():
         channels: set[int] = set()
@@ -110,7 +123,7 @@ def _agreed(seen: Mapping[str, list[object]]) -> dict[str, int]:
                     f"expected {name!r} to return a tensor (N, C, H, W), got {form}; "
                     f"name a block that works on feature maps"
                 )
-            if form[1] == form[2] != form[3]:
+            if square and form[1] == form[2] != form[3]:
                 raise ModelError(
                     f"expected {name!r} to return a tensor (N, C, H, W), got {form}, which seems to be (N, H, W, C); "
                     f"name a block that has its channels first"
@@ -126,20 +139,19 @@ def _agreed(seen: Mapping[str, list[object]]) -> dict[str, int]:
     return found
 
 
-def _run_on_meta(module: nn.Module, side: int) -> bool:
-    """Run ``module`` on tensors without content; return whether that went well."""
+def _run_on_meta(module: nn.Module, side: int, blocks: Mapping[str, nn.Module]) -> dict[str, list[object]] | None:
+    """Run ``module`` on tensors without content; return what each block returned, or None if it cannot be run so."""
     channels = _input_channels(module)
     if channels is None:
-        return False
-    state = {name: tensor.to("meta") for name, tensor in [*module.named_parameters(), *module.named_buffers()]}
-    dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
-    images = torch.empty(2, channels, side, side, dtype=dtype, device="meta")
+        return None
+    floating = (tensor.dtype for tensor in [*module.parameters(), *module.buffers()] if tensor.is_floating_point())
+    images = torch.empty(2, channels, side, side, dtype=next(floating, torch.float32), device="meta")
     try:
-        with torch.no_grad():
-            functional_call(module, state, (images,))
+        with without_content(module), _watching(blocks) as seen, torch.no_grad():
+            module(images)
     except Exception:  # noqa: BLE001 (foreign code; whatever it is, the caller is asked for an example instead)
-        return False
-    return True
+        return None
+    return seen
 
 
 def _input_channels(module: nn.Module) -> int | None:
@@ -166,7 +178,7 @@ def _input_channels(module: nn.Module) -> int | None:
 
 def _declared_channels(module: nn.Module) -> int | None:
     match module:
-        case nn.Conv2d():
+        case nn.Conv2d() | nn.ConvTranspose2d():
             return module.in_channels
         case nn.BatchNorm2d():
             return module.num_features

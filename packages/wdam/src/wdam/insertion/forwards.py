@@ -10,12 +10,23 @@ import inspect
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, fx, nn
 
-__all__ = ["ATTENTION", "ResidualForward", "UnreadableForwardError", "is_activation", "read_residual", "record"]
+from wdam.insertion.shells import restoring
+
+__all__ = [
+    "ATTENTION",
+    "ResidualForward",
+    "UnreadableForwardError",
+    "adds_earlier",
+    "has_activation",
+    "is_activation",
+    "read_residual",
+    "record",
+]
 
 ATTENTION = "wdam"  # the name of the child, and so the prefix of its keys in a state_dict
 
@@ -75,8 +86,11 @@ def record(block: nn.Module) -> fx.Graph:
 
     Raises:
         UnreadableForwardError: If the forward takes more than one input, branches on values or shapes, differs between
-            training and evaluation other than through its children, or runs in a context that a record would lose.
+            training and evaluation other than through its children, makes a tensor that a record would keep (a random
+            one, say), or runs in a context that a record would lose.
     """
+    if isinstance(block, torch.jit.ScriptModule):
+        raise UnreadableForwardError("it is scripted")
     forward = type(block).forward
     contexts = sorted(_CONTEXTS.intersection(getattr(getattr(forward, "__code__", None), "co_names", ())))
     if contexts or hasattr(forward, "__wrapped__"):
@@ -89,16 +103,19 @@ def record(block: nn.Module) -> fx.Graph:
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     }:
         raise UnreadableForwardError(f"it takes {', '.join(map(str, parameters)) or 'nothing'} instead of one tensor")
-    training = block.training
-    try:
-        graphs = []
-        for mode in (True, False):
-            block.training = mode  # of this module alone: children are not looked into
-            graphs.append(_LeafTracer().trace(block))
-    except Exception as error:
-        raise UnreadableForwardError(f"torch.fx cannot follow it ({str(error).splitlines()[0]})") from error
-    finally:
-        block.training = training
+    known = set(vars(block))
+    graphs = []
+    for mode in (True, False):
+        # Of this module alone: children are not looked into. torch.fx leaves what it records on the module.
+        with restoring([block]):
+            block.training = mode
+            try:
+                graphs.append(_LeafTracer().trace(block))
+            except Exception as error:
+                reason = (str(error).splitlines() or [type(error).__name__])[0]
+                raise UnreadableForwardError(f"torch.fx cannot follow it ({reason})") from error
+            if any(name.startswith("_tensor_constant") for name in set(vars(block)) - known):
+                raise UnreadableForwardError("it makes a tensor of its own, which a copy would make only once")
     if str(graphs[0]) != str(graphs[1]):
         raise UnreadableForwardError("it does something else in training than in evaluation")
     return graphs[0]
@@ -111,21 +128,51 @@ def read_residual(block: nn.Module) -> ResidualForward | None:
         UnreadableForwardError: See :func:`record`.
     """
     graph = record(block)
-    result = next(node for node in graph.nodes if node.op == "output").args[0]
-    if not isinstance(result, fx.Node) or not _is_rectifier_call(result, block):
+    result = _before_identities(_result(graph), block)
+    if result is None or not _is_rectifier_call(result, block):
         return None
-    addition = result.args[0] if result.args else None
-    if not isinstance(addition, fx.Node) or not _is_addition(addition):
+    argument = result.args[0] if result.args else result.kwargs.get("input")
+    addition = _before_identities(argument, block)
+    if addition is None or not _is_addition(addition):
         return None
     with graph.inserting_before(result):
-        attention = graph.call_module(ATTENTION, (addition,))
-    result.replace_input_with(addition, attention)
+        attention = graph.call_module(ATTENTION, (argument,))
+    result.replace_input_with(cast("fx.Node", argument), attention)
     return ResidualForward(_compiled(graph, block), _described(result, block))
+
+
+def adds_earlier(block: nn.Module) -> bool:
+    """Return whether a block that :func:`read_residual` finds nothing in adds a shortcut and then does more.
+
+    Raises:
+        UnreadableForwardError: See :func:`record`.
+    """
+    graph = record(block)
+    last = _before_identities(_result(graph), block)
+    return any(_is_addition(node) and node is not last for node in graph.nodes)
+
+
+def has_activation(block: nn.Module) -> bool:
+    """Return whether a forward that cannot be read might end in an activation: the block holds one or names one."""
+    children = list(block.children())
+    lists = [each for each in children if isinstance(each, (nn.ModuleDict, nn.ModuleList))]
+    names = getattr(getattr(inspect.unwrap(type(block).forward), "__code__", None), "co_names", ())
+    return (
+        any(map(is_activation, children))
+        or any(is_activation(inner) for each in lists for inner in each.children())
+        or not _RECTIFIERS.isdisjoint(names)
+    )
 
 
 def is_activation(module: nn.Module) -> bool:
     """Return whether ``module`` is an activation of torch, timm or transformers (all keep them in such a module)."""
-    return "activation" in type(module).__module__ and not isinstance(module, (*_GATES, nn.MultiheadAttention))
+    kind = type(module)
+    gates = {gate.__name__.lower() for gate in _GATES}  # timm has some of its own, under the same names
+    return (
+        "activation" in kind.__module__
+        and kind.__name__.lower() not in gates
+        and not isinstance(module, (*_GATES, nn.MultiheadAttention))
+    )
 
 
 def _is_rectifier_call(node: fx.Node, block: nn.Module) -> bool:
@@ -140,9 +187,38 @@ def _is_rectifier_call(node: fx.Node, block: nn.Module) -> bool:
 
 
 def _is_addition(node: fx.Node) -> bool:
-    """Return whether ``node`` adds two tensors (a number is no shortcut)."""
+    """Return whether ``node`` adds two tensors that come from the input (a number or a bias is no shortcut)."""
     adds = node.target in _ADDITIONS if node.op == "call_function" else node.target in _ADDITION_METHODS
-    return adds and node.op != "call_module" and len(node.all_input_nodes) == 2
+    terms = node.all_input_nodes
+    return adds and node.op != "call_module" and len(terms) == 2 and all(map(_comes_from_input, terms))
+
+
+def _comes_from_input(node: fx.Node) -> bool:
+    seen: set[fx.Node] = set()
+    pending = [node]
+    while pending:
+        each = pending.pop()
+        if each.op == "placeholder":
+            return True
+        if each not in seen:
+            seen.add(each)
+            pending += each.all_input_nodes
+    return False
+
+
+def _result(graph: fx.Graph) -> object:
+    return next(node for node in graph.nodes if node.op == "output").args[0]
+
+
+def _before_identities(value: object, block: nn.Module) -> fx.Node | None:
+    """Return the node that makes ``value``, not counting modules that do nothing (observers to be, for one)."""
+    while (
+        isinstance(value, fx.Node)
+        and value.op == "call_module"
+        and isinstance(block.get_submodule(str(value.target)), nn.Identity)
+    ):
+        value = value.args[0] if value.args else None
+    return value if isinstance(value, fx.Node) else None
 
 
 def _described(node: fx.Node, block: nn.Module) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
 from torch import nn
@@ -19,10 +19,13 @@ __all__ = ["blocks_with_attention", "matching_blocks"]
 
 _CONTAINERS = (nn.ModuleDict, nn.ModuleList, nn.Sequential)
 _DEEP = "**"
+_SHARDED = {"FSDPModule", "FullyShardedDataParallel"}
 
 
 def matching_blocks(model: nn.Module, patterns: Iterable[str]) -> dict[str, nn.Module]:
     """Return name -> block for every module that a pattern matches, in the model's order.
+
+    A block that the model holds under several names is one block and goes by the first of them.
 
     Args:
         model: Not wrapped or compiled.
@@ -32,11 +35,10 @@ def matching_blocks(model: nn.Module, patterns: Iterable[str]) -> dict[str, nn.M
     Raises:
         ModelError: If the model is wrapped, a pattern matches nothing, or a block cannot take a WDAM.
     """
-    _refuse_wrapped(model)
-    attentions = tuple(name for name, module in model.named_modules() if isinstance(module, WDAM))
+    attentions = tuple(name for name, module in model.named_modules(remove_duplicate=False) if isinstance(module, WDAM))
     modules = {
         name: module
-        for name, module in model.named_modules()
+        for name, module in model.named_modules(remove_duplicate=False)
         if not any(name == attention or name.startswith(f"{attention}.") for attention in attentions)
     }
     wanted = list(patterns)
@@ -45,7 +47,11 @@ def matching_blocks(model: nn.Module, patterns: Iterable[str]) -> dict[str, nn.M
     for pattern in wanted:
         if not any(_matches(name, pattern) for name in modules):
             raise ModelError(_no_match(pattern, modules))
-    blocks = {name: module for name, module in modules.items() if any(_matches(name, each) for each in wanted)}
+    matched = {name: module for name, module in modules.items() if any(_matches(name, each) for each in wanted)}
+    found = set(map(id, matched.values()))
+    blocks = {name: module for name, module in model.named_modules() if id(module) in found}
+    for name in matched:
+        _refuse_wrapped(name, modules)
     for name, block in blocks.items():
         _refuse_unsuitable(name, block)
     return blocks
@@ -57,7 +63,8 @@ def blocks_with_attention(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    return _parts_match(name.split("."), pattern.split("."))
+    # The model itself has no name: `*` means its children, not it as well.
+    return _parts_match(name.split(".") if name else [], pattern.split(".") if pattern else [])
 
 
 def _parts_match(names: list[str], patterns: list[str]) -> bool:
@@ -78,12 +85,26 @@ def _no_match(pattern: str, modules: Iterable[str]) -> str:
     )
 
 
-def _refuse_wrapped(model: nn.Module) -> None:
-    if isinstance(model, (DataParallel, DistributedDataParallel)) or hasattr(model, "_orig_mod"):
-        raise ModelError(
-            f"expected a model that is not wrapped or compiled yet, got {type(model).__name__}, which already recorded "
-            f"the parameters or the forward; insert WDAM first, then wrap or compile"
-        )
+def _refuse_wrapped(name: str, modules: Mapping[str, nn.Module]) -> None:
+    """Raise if the block of that name, or a module it is in, is wrapped or compiled."""
+    parts = name.split(".") if name else []
+    for length in range(len(parts) + 1):
+        around = modules[".".join(parts[:length])]
+        if isinstance(around, (DataParallel, DistributedDataParallel)) or _is_compiled(around) or _is_sharded(around):
+            shown = f"{'.'.join(parts[:length])!r} ({type(around).__name__})" if length else type(around).__name__
+            raise ModelError(
+                f"expected a model that is not wrapped or compiled yet, got {shown}, which already recorded "
+                f"the parameters or the forward; insert WDAM first, then wrap or compile"
+            )
+
+
+def _is_compiled(module: nn.Module) -> bool:
+    return hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
+
+
+def _is_sharded(module: nn.Module) -> bool:
+    """Return whether one of torch's two FSDPs has it; importing them to ask would cost a second."""
+    return any(kind.__name__ in _SHARDED for kind in type(module).__mro__)
 
 
 def _refuse_unsuitable(name: str, block: nn.Module) -> None:
