@@ -1,0 +1,149 @@
+"""The metrics as functions of the counts; sums are exact, so that the order of images cannot change a bit.
+
+Every function takes :class:`~fmas_evaluate.counts.DefectCounts` and returns plain floats; it returns NaN, without a
+warning, when there is no defect pixel or no normal pixel.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fmas_evaluate.counts import DefectCounts, first_of_each
+
+__all__ = ["auroc", "average_precision", "f1_max", "pro"]
+
+_BLOCK: Final = 1 << 16
+"""Scores handled at a time: terms of all of them at once would take as much memory as the counts."""
+
+
+def auroc(counts: DefectCounts) -> float:
+    r"""Return the area under the ROC curve, correctly rounded.
+
+    .. math:: \mathrm{AUROC} = \frac1P \sum_p \left(1 - \frac{a_p + b_p}{2}\right)
+
+    with ``a`` the share of normal pixels above defect pixel ``p`` and ``b`` the share at or above it.
+    """
+    if not _defined(counts):
+        return math.nan
+    pairs = 2 * counts.scores.size * counts.n_normal
+    return (pairs - _total(counts.above) - _total(counts.reached)) / pairs
+
+
+def average_precision(counts: DefectCounts) -> float:
+    r"""Return the average precision, :math:`\sum_k (R_k - R_{k-1})\,P_k` over the distinct scores.
+
+    Recall steps at the scores of defect pixels alone, so these are the only terms.
+    """
+    if not _defined(counts):
+        return math.nan
+    terms = (term for first, pixels in _tie_groups(counts) for term in (pixels * _precision(counts, first)).tolist())
+    return _clipped(math.fsum(terms) / counts.scores.size)
+
+
+def f1_max(counts: DefectCounts) -> tuple[float, float]:
+    r"""Return the largest F1 over all thresholds and the threshold.
+
+    .. math:: F_1(t) = \frac{2\,TP}{P + TP + FP}
+
+    It is largest at the score of a defect pixel: between two of them only false positives change. Among equal maxima
+    the highest threshold is returned.
+    """
+    if not _defined(counts):
+        return math.nan, math.nan
+    total = counts.scores.size
+    best, at = -1.0, 0
+    for first, _ in _tie_groups(counts):
+        found = total - first
+        values = 2 * found / (total + found + counts.reached[first])
+        last = values.size - 1 - int(np.argmax(values[::-1]))
+        if values[last] >= best:
+            best, at = float(values[last]), int(first[last])
+    return best, float(counts.scores[at])
+
+
+def pro(counts: DefectCounts, max_fpr: float) -> float:
+    r"""Return the area under the PRO curve up to a false-positive rate, divided by that rate.
+
+    .. math:: \mathrm{PRO}(L) = \frac{1}{R L} \sum_p \frac{A_L(a_p, b_p)}{|r(p)|}, \quad
+        A_L = \begin{cases} L - (a+b)/2 & b \le L \\ (L-a)^2 / (2 (b-a)) & a < L < b \\ 0 & a \ge L \end{cases}
+
+    Regions of one size share the denominator, and below the limit the terms are integers: they are added per size as
+    integers, and only one number per size is rounded.
+
+    Args:
+        counts: The counts.
+        max_fpr: ``L``, in ``(0, 1]``.
+
+    Returns:
+        A fraction in ``[0, 1]``.
+    """
+    if not _defined(counts):
+        return math.nan
+    limit = max_fpr * counts.n_normal  # in pixels, as the counts are
+    # Scores ascend, so the counts descend: first the pixels beyond the limit, then at most one group of equal scores
+    # that straddles it, then the pixels within it.
+    outside = int(np.count_nonzero(counts.above >= limit))
+    inside = counts.scores.size - int(np.count_nonzero(counts.reached <= limit))
+    pixels = np.bincount(counts.sizes[inside:])
+    lost = _totals_by_size(counts.above[inside:], counts.sizes[inside:])
+    lost += _totals_by_size(counts.reached[inside:], counts.sizes[inside:])
+    present = np.flatnonzero(pixels).tolist()
+    terms = [(int(pixels[size]) * limit - lost[size] / 2) / size for size in present]
+    if outside < inside:
+        above, reached = int(counts.above[outside]), int(counts.reached[outside])
+        area = (limit - above) ** 2 / (2 * (reached - above))
+        pixels = np.bincount(counts.sizes[outside:inside])
+        terms += [int(pixels[size]) * area / size for size in np.flatnonzero(pixels).tolist()]
+    return _clipped(math.fsum(terms) / (counts.n_regions * limit))
+
+
+def _defined(counts: DefectCounts) -> bool:
+    """Say whether there are both defect and normal pixels."""
+    return bool(counts.scores.size and counts.n_normal)
+
+
+def _clipped(value: float) -> float:
+    """Keep rounding from leaving [0, 1]."""
+    return min(1.0, max(0.0, value))
+
+
+def _tie_groups(counts: DefectCounts) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Yield the first pixel of each distinct score, ascending, and the number of pixels that share it, in blocks."""
+    bounds = np.append(first_of_each(counts.scores), counts.scores.size)
+    for start in range(0, bounds.size - 1, _BLOCK):
+        block = bounds[start : start + _BLOCK + 1]
+        yield block[:-1], np.diff(block)
+
+
+def _precision(counts: DefectCounts, first: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the precision at the scores of these pixels, each the first of its score."""
+    found = counts.scores.size - first
+    precision: NDArray[np.float64] = found / (found + counts.reached[first])
+    return precision
+
+
+def _total(values: NDArray[np.int64]) -> int:
+    """Return the sum as a Python integer: the low and the high half are added on their own and cannot overflow."""
+    return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
+
+
+def _totals_by_size(values: NDArray[np.int64], sizes: NDArray[np.int64]) -> Counter[int]:
+    """Return the exact sum of the values that belong to each size.
+
+    ``bincount`` adds in float64: with 21 bits at a time every partial sum is an integer that it holds exactly.
+    """
+    totals: Counter[int] = Counter()
+    shift = 0
+    while values.any():
+        sums = np.bincount(sizes, weights=values & 0x1FFFFF)
+        for size in np.flatnonzero(sums).tolist():
+            totals[size] += int(sums[size]) << shift
+        values = values >> 21
+        shift += 21
+    return totals
