@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fmas_evaluate import image_auroc
+from fmas_evaluate import InvalidInput, InvalidType, image_auroc
 
 # Few distinct scores, so that ties are common; both classes present.
 SCORES = st.one_of(st.integers(-3, 3).map(float), st.floats(allow_nan=False, width=16))
@@ -99,7 +99,29 @@ def test_scores_must_be_real_numbers(scores: list[object]) -> None:
         image_auroc(scores, [False, True])  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("labels", [[0, 1], [0.0, 1.0], ["good", "bad"]])
-def test_labels_must_be_bool(labels: list[object]) -> None:
-    with pytest.raises(TypeError, match=r"expected labels of dtype bool, got .*; compare them"):
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64])
+def test_labels_may_be_zeros_and_ones(dtype: type) -> None:
+    assert image_auroc([0.1, 0.2, 0.3], np.array([0, 1, 0], dtype)) == 0.5
+
+
+@pytest.mark.parametrize("labels", [[0.0, 1.0], ["good", "bad"], [None, True]])
+def test_labels_must_be_bool_or_integers(labels: list[object]) -> None:
+    with pytest.raises(InvalidType, match=r"expected labels of dtype bool or integers 0 and 1, got .*; compare them"):
         image_auroc([0.1, 0.2], labels)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("labels", [[0, 2], [-1, 1], [1, 255]])
+def test_labels_must_be_zeros_and_ones(labels: list[int]) -> None:
+    with pytest.raises(InvalidInput, match=r"expected labels 0 \(good\) and 1 \(defective\), got .*; compare them"):
+        image_auroc([0.1, 0.2], labels)
+
+
+def test_float16_with_zeros_of_both_signs() -> None:
+    scores = np.tile(np.array([0.0, -0.0, 1.0, -1.0], np.float16), 50)
+    labels = np.arange(200) % 3 == 0
+    assert image_auroc(scores, labels) == counted(scores.astype(float), labels)
+
+
+def test_torch_tensors() -> None:
+    torch = pytest.importorskip("torch")
+    assert image_auroc(torch.tensor([0.1, 0.4], requires_grad=True), torch.tensor([0, 1])) == 1.0

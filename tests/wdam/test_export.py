@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.export import Dim
 
-from wdam import WDAM
+from wdam import WDAM, dwt2, idwt2, wavedec2, waverec2
 from wdam.errors import BackendError
 
 TOLERANCE = 1e-12
@@ -31,6 +31,45 @@ def test_one_program_serves_all_sizes(hints: str, size: tuple[int, int]) -> None
     for other in ((8, 10), (7, 9), (33, 18), (3, 3)):
         x = torch.randn(2, 4, *other, dtype=torch.float64)
         torch.testing.assert_close(program.module()(x), module(x), rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5), (2, 2), (6, 1)])
+def test_the_smallest_sizes_as_they_are(size: tuple[int, int]) -> None:
+    module, x = random_module(), torch.randn(2, 4, *size, dtype=torch.float64)
+    torch.testing.assert_close(torch.export.export(module, (x,)).module()(x), module(x), rtol=0, atol=TOLERANCE)
+
+
+class Transform(torch.nn.Module):
+    """A function as something to export."""
+
+    def __init__(self, function: object) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> object:
+        return self.function(x)
+
+
+TRANSFORMS = {
+    "dwt2": dwt2,
+    "wavedec2": lambda x, *how: wavedec2(x, *how, level=2),
+    "idwt2": lambda x, *how: idwt2(dwt2(x, *how), *how, shape=x.shape[-2:]),
+    "waverec2": lambda x, *how: waverec2(wavedec2(x, *how, level=2), *how, shape=x.shape[-2:]),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+@pytest.mark.parametrize("how", [("haar", "symmetric"), ("haar", "zero"), ("db2", "reflect"), ("db2", "periodization")])
+def test_transforms_of_dimensions_with_names(how: tuple[str, str], name: str) -> None:
+    module = Transform(lambda x: TRANSFORMS[name](x, *how))
+    dynamic = ({2: Dim("height", min=8), 3: Dim("width", min=8)},)
+    example = torch.randn(2, 3, 16, 21, dtype=torch.float64)
+    program = torch.export.export(module, (example,), dynamic_shapes=dynamic).module()
+    for size in ((16, 21), (17, 20), (12, 30)):
+        x = torch.randn(2, 3, *size, dtype=torch.float64)
+        ours, theirs = (torch.utils._pytree.tree_leaves(call(x)) for call in (program, module))
+        for our, their in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(our, their, rtol=0, atol=TOLERANCE)
 
 
 def test_a_saved_program_knows_no_operator_of_ours() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -174,6 +175,35 @@ def test_refuses_weights_that_do_not_fit(first: tuple[int, ...], second: tuple[i
 def test_refuses_a_device_that_differs(weights: tuple[torch.Tensor, torch.Tensor]) -> None:
     with pytest.raises(OptionError, match=r"expected x and w2 on one device, got cpu and meta; move one"):
         wdam(torch.zeros(1, 4, 2, 2).double(), weights[0], weights[1].to("meta"))
+
+
+@pytest.mark.parametrize("shape", [(1,), (1, 1, 1), (1, 1, 1, 1)])
+def test_a_scale_may_have_axes(
+    shape: tuple[int, ...], weights: tuple[torch.Tensor, torch.Tensor], generator: torch.Generator
+) -> None:
+    x = torch.randn(2, 4, 5, 6, dtype=torch.float64, generator=generator)
+    scale = torch.full(shape, 0.5, dtype=torch.float64, requires_grad=True)
+    y = wdam(x, *weights, scale=scale)
+    torch.testing.assert_close(y, wdam(x, *weights, scale=scale.detach().reshape(())), rtol=0, atol=0)
+    y.sum().backward()
+    assert scale.grad.shape == shape
+
+
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("value", [0.5, [1.0], None, np.zeros((1, 4, 2, 2))])
+def test_refuses_what_is_no_tensor(value: object, place: int, weights: tuple[torch.Tensor, torch.Tensor]) -> None:
+    arguments = [torch.zeros(1, 4, 2, 2).double(), *weights, torch.ones(())]
+    if place == 3 and value is None:
+        return  # no scale
+    arguments[place] = value
+    name = ("x", "w1", "w2", "scale")[place]
+    with pytest.raises(DtypeError, match=rf"expected {name} as a torch\.Tensor, got \w+; convert it with torch\.as_"):
+        wdam(*arguments[:3], scale=arguments[3])
+
+
+def test_refuses_no_channels() -> None:
+    with pytest.raises(ShapeError, match=r"expected w1 of shape \(hidden, 4 \* channels\) .* got \(3, 0\) and"):
+        wdam(torch.zeros(1, 0, 4, 4), torch.zeros(3, 0), torch.zeros(4, 3))
 
 
 def test_refuses_scales_that_make_no_sense(weights: tuple[torch.Tensor, torch.Tensor]) -> None:

@@ -105,6 +105,43 @@ def test_half_types_err_hardly_more_than_by_rounding_the_result(
         assert float((ours.double() - theirs).abs().max()) <= 1.1 * rounding
 
 
+def adversarial(kind: str, dtype: torch.dtype, generator: torch.Generator) -> torch.Tensor:
+    """Return ``(3, 5, 21, 18)`` values that make sums in a half type, or a second rounding, show."""
+    x = torch.randn(3, 5, 21, 18, generator=generator)
+    if kind == "large mean":
+        x = x + 1000
+    elif kind == "alternating":  # sub-bands cancel
+        x = x + 500 * torch.tensor([1.0, -1.0]).repeat(9)
+    elif kind == "few large":
+        x[:, :, 4, 5] = 30_000.0
+    elif kind == "small":
+        x = x * 2.0**-12
+    elif kind == "constant":
+        x = torch.full_like(x, 1.2001)
+    x = x.to(dtype)
+    return x.contiguous(memory_format=torch.channels_last) if kind in {"channels last", "large mean"} else x
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    "kind", ["large mean", "alternating", "few large", "small", "constant", "channels last", "normal"]
+)
+def test_half_types_on_values_that_are_hard(kind: str, dtype: torch.dtype, generator: torch.Generator) -> None:
+    x = adversarial(kind, dtype, generator)
+    weights = [0.05 * torch.randn(shape, generator=generator) for shape in ((3, 20), (4, 3))]
+    values = [x, *weights, None]  # float32 weights, as under autocast
+    dy = torch.randn(x.shape, generator=generator).to(dtype)
+    exact_y, exact = reference_gradients(
+        [None if value is None else value.double() for value in values], dy.double(), True
+    )
+    y, pooled = fused.forward(*values, True)
+    found = fused.backward(dy, *values, True, pooled)
+    for ours, theirs in ((y, exact_y), (found.x, exact[0])):
+        rounding, error = (theirs.to(dtype).double() - theirs), (ours.double() - theirs)
+        assert float(error.abs().max()) <= 1.1 * float(rounding.abs().max())
+        assert float(error.square().mean()) <= 1.1**2 * float(rounding.square().mean())
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 700), st.sampled_from(["normal", "integers", "zeros", "nan"]))
 def test_first_maximum_is_the_librarys(seed: int, size: int, kind: str) -> None:
     generator = torch.Generator().manual_seed(seed)

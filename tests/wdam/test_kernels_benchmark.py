@@ -68,3 +68,13 @@ def test_a_table_leaves_unmeasured_cells_empty(bench):
     assert lines[-2] == "| measured | 1.60 |  | 1.01 |  |  |"
     assert lines[-1] == "| failed |  |  |  |  | OutOfMemoryError: 80 GiB |"
     assert json.loads(json.dumps([bench.asdict(row) for row in rows]))[1]["forward"] is None
+
+
+def test_a_baseline_that_fails_costs_only_its_own_row(bench):
+    def make():
+        raise ModuleNotFoundError("No module named 'pkg_resources'\nbecause of | something")
+
+    row = bench.measure("other", make, torch.zeros(1, 2, 4, 4), bench.Timing(1.0, 1.0, 1.0), None)
+    assert row == bench.Row("other", note="ModuleNotFoundError: No module named 'pkg_resources'")
+    assert bench.reason_of(RuntimeError("")) == "RuntimeError: "
+    assert bench.reason_of(ValueError("a | b")) == "ValueError: a / b"

@@ -242,7 +242,8 @@ def test_a_launch_goes_to_the_current_stream_and_loads_once(launching):
         device.run(kernel, 3, 256, (1, 0.5), torch.device("cuda", 0))
     device.run(kernel, 0, 256, (), torch.device("cuda", 0))
     once = ("launch", ("stream", 4711), (3, 256), ("kernel", "mangled"), 1, 0.5)
-    assert core.told == [("device", 0), ("load", b"machine code", kernel.expression), once, once]
+    # Each launch binds the context first: it may be the first of its thread.
+    assert core.told == [("device", 0), ("load", b"machine code", kernel.expression), once, ("device", 0), once]
 
 
 def test_a_driver_that_refuses_is_explained(launching):

@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from wdam import ops
+from wdam.backends import kernel_obstacle
 from wdam.functions import fused_wdam
 from wdam.reference import wdam_reference
 
 FLOAT64_TOLERANCE = 1e-12
+OBSTACLE = kernel_obstacle()
 SHAPES = [(1, 2, 4, 4), (2, 1, 3, 5), (1, 2, 1, 1)]
 
 
@@ -119,6 +121,23 @@ def test_gradients_of_single_samples(generator: torch.Generator) -> None:
             torch.testing.assert_close(ours[index], theirs, rtol=0, atol=FLOAT64_TOLERANCE)
 
 
+def test_gradient_of_a_sum_over_gradients_of_single_samples(generator: torch.Generator) -> None:
+    """A rule for ``vmap`` that called an operator would fail inside an outer ``grad``."""
+    x, first, second, _ = (
+        None if value is None else value.detach() for value in arguments(generator, (3, 2, 3, 4), scaled=False)
+    )
+
+    def penalty(call: object, weight: torch.Tensor) -> torch.Tensor:
+        def loss(sample: torch.Tensor) -> torch.Tensor:
+            return call(sample[None], weight, second).square().sum()
+
+        return torch.vmap(torch.func.grad(loss))(x).square().sum()
+
+    ours = torch.func.grad(lambda w: penalty(lambda *a: fused_wdam(*a, None, True), w))(first)
+    theirs = torch.func.grad(lambda w: penalty(wdam_reference, w))(first)
+    torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-11)
+
+
 def test_hessian_by_torch_func(generator: torch.Generator) -> None:
     x, first, second, _ = (
         None if value is None else value.detach() for value in arguments(generator, (1, 1, 2, 3), scaled=False)
@@ -129,7 +148,7 @@ def test_hessian_by_torch_func(generator: torch.Generator) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.skipif(OBSTACLE is not None, reason=f"no kernel can run: {OBSTACLE}")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 @pytest.mark.parametrize("shape", [*SHAPES, (2, 16, 33, 64)])
 def test_cuda_equals_the_cpu(shape: tuple[int, ...], dtype: torch.dtype, generator: torch.Generator) -> None:
@@ -145,7 +164,7 @@ def test_cuda_equals_the_cpu(shape: tuple[int, ...], dtype: torch.dtype, generat
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.skipif(OBSTACLE is not None, reason=f"no kernel can run: {OBSTACLE}")
 def test_opcheck_on_cuda(generator: torch.Generator) -> None:
     values = [value.detach().cuda().requires_grad_() for value in arguments(generator, (2, 2, 3, 5), scaled=True)]
     torch.library.opcheck(ops.forward, (*values, True))

@@ -312,3 +312,11 @@ def test_levels_that_cannot_be_reconstructed(coeffs: Any, error: type[Exception]
 def test_shapes_that_cannot_have_been_decomposed(shape: tuple[int, int]) -> None:
     with pytest.raises(ShapeError, match=r"within one of the reconstructed \(6, 6\), got"):
         idwt2((BANDS[0], BANDS), shape=shape)
+
+
+@pytest.mark.parametrize("shape", [(5,), "ab", (5.0, 6.0), 7, (4, 5, 6)])
+def test_refuses_a_shape_that_is_not_two_integers(shape: object) -> None:
+    coefficients = dwt2(torch.zeros(5, 6))
+    for call in (idwt2, lambda coeffs, shape: waverec2(list(coeffs), shape=shape)):
+        with pytest.raises(DtypeError, match=r"expected shape as two integers \(H, W\), got .*; pass x\.shape\[-2:\]"):
+            call(coefficients, shape=shape)

@@ -149,7 +149,12 @@ def peak(work: Work, size: int) -> float:
     return (torch.cuda.max_memory_allocated() - before) / size
 
 
-def measure(name: str, module: nn.Module, x: Tensor, copy: Timing, options: argparse.Namespace) -> Row:
+def reason_of(error: Exception) -> str:
+    """Return the first line of an error, for a table's cell."""
+    return f"{type(error).__name__}: {str(error).strip()}".splitlines()[0].replace("|", "/")
+
+
+def measure(name: str, make: Callable[[], nn.Module], x: Tensor, copy: Timing, options: argparse.Namespace) -> Row:
     """Return times and memory of one module, forward alone and with backward."""
     size = x.numel() * x.element_size()
     leaf = x.detach().requires_grad_()
@@ -162,11 +167,12 @@ def measure(name: str, module: nn.Module, x: Tensor, copy: Timing, options: argp
     def train() -> object:
         return torch.autograd.grad(module(leaf), (leaf, *module.parameters()), dy)
 
-    try:
+    try:  # one that cannot be imported, compiled or held in memory must not cost the numbers of the others
+        module = make()
         forward, both = timed(infer, options), timed(train, options)
         memory = peak(infer, size), peak(train, size)
-    except (RuntimeError, ValueError, TypeError) as error:  # out of memory, or a dtype that the library refuses
-        return Row(name, note=f"{type(error).__name__}: {str(error).splitlines()[0]}")
+    except Exception as error:  # noqa: BLE001 - anything that another library comes up with
+        return Row(name, note=reason_of(error))
     finally:
         torch.cuda.empty_cache()
     ratios = forward.median / copy.median, both.median / copy.median
@@ -311,7 +317,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             del target
             rows = []
             for name, make in modules(x):
-                rows.append(measure(name, make(), x, copy, options))
+                rows.append(measure(name, make, x, copy, options))
                 sys.stderr.write(f"{dtype} {layout} {name}: {rows[-1].forward_copies} {rows[-1].both_copies}\n")
             if layout == "contiguous":
                 rows += transforms(x, copy, options)
@@ -329,7 +335,10 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             sys.stdout.write(table(f"{dtype}, {layout}, {shape}", rows) + "\n")
             del x
             torch.cuda.empty_cache()
-    results["wide_resnet50_2"] = whole_network(options)
+    try:
+        results["wide_resnet50_2"] = whole_network(options)
+    except Exception as error:  # noqa: BLE001 - what was measured before is worth keeping
+        results["wide_resnet50_2"] = reason_of(error)
     return results
 
 

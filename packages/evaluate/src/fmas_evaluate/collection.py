@@ -86,6 +86,8 @@ class Collection:
         for index, map_ in enumerate(maps):
             restored.dtype = np.promote_types(restored.dtype, exact_dtype(map_, f"image {index}"))
         restored._scores, restored._sizes = list(scores), list(sizes)
+        if any(np.isnan(part).any() for part in scores):
+            raise InvalidInput("expected no NaN among the defect pixels, got NaN; pass what state_dict() returned")
         fits = [part.shape for part in scores] == [part.shape for part in sizes]
         fits = (
             fits

@@ -114,7 +114,9 @@ class PixelCounter:
             self._tally(self._buffer[: self._filled])
         for job in self._jobs:
             job.result()
-        self._buffer, self._spare = self._buffer[:0], SimpleQueue()  # the chunks are large: not needed from here on
+        # These are large, and not needed from here on.
+        self._buffer = self._needles = np.empty(0, self._needles.dtype)
+        self._spare = SimpleQueue()
         scores, total = self._defects.scores, self._defects.scores.size
         first = first_of_each(scores)
         pixels_of_each = np.diff(first, append=total)
@@ -122,13 +124,16 @@ class PixelCounter:
         # below it; of them, the defect pixels are the last ones of the sorted scores, and the others are normal.
         reached = np.subtract(self._n_pixels - total, self._below, out=self._below)
         reached += first
+        del first
         above = np.subtract(reached, self._equal, out=self._equal)
         above += pixels_of_each
+        self._below = self._equal = np.zeros(0, np.int64)
+        above, reached = np.repeat(above, pixels_of_each), np.repeat(reached, pixels_of_each)
         return DefectCounts(
             scores=scores,
             sizes=self._defects.sizes,
-            above=np.repeat(above, pixels_of_each),
-            reached=np.repeat(reached, pixels_of_each),
+            above=above,
+            reached=reached,
             n_normal=self._n_pixels - total,
             n_regions=n_regions,
             n_pixels=self._n_pixels,

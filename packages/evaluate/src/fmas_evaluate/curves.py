@@ -185,7 +185,8 @@ def _vertices(
     after[-1] = 1.0  # every region is found; the sum of the shares may be off in the last digit
     x: NDArray[np.float64] = np.stack([counts.above[::-1][last], counts.reached[::-1][last]], axis=1) / counts.n_normal
     y = np.stack([np.append(0.0, after[:-1]), after], axis=1)
-    above = np.nextafter(counts.scores[::-1][last], counts.scores.dtype.type(math.inf)).astype(np.float64)
+    with np.errstate(over="ignore", under="ignore"):  # next to the largest float is infinity: still in order
+        above = np.nextafter(counts.scores[::-1][last], counts.scores.dtype.type(math.inf)).astype(np.float64)
     corners: list[NDArray[Any]] = [
         np.concatenate([[start], middle.ravel(), [end]])
         for start, middle, end in (

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, Self, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fmas_evaluate.counter import checked_threads
 from fmas_evaluate.counts import DefectCounts
 from fmas_evaluate.errors import InvalidInput, InvalidType
 from fmas_evaluate.evaluation import evaluation_of, pixel_results, what_is_undefined
@@ -63,6 +64,7 @@ class Evaluator:
         self._mode = mode
         self._bins = bins
         self._mask_threshold = mask_threshold
+        checked_threads(threads)
         self._threads = threads
         self._images, self._pixels = self._empty()
 
@@ -200,10 +202,9 @@ class Evaluator:
                 f"expected the state of an evaluator of mode {self._mode!r} with {', '.join(sorted(_STATE))}, got "
                 f"{', '.join(sorted(map(str, state)))} of mode {state.get('mode')!r}; pass what state_dict() returned"
             )
-        images, pixels = self._empty()
+        _, pixels = self._empty()
         pixels.load_state_dict(state["pixels"])
-        images.labels = [bool(label) for label in state["labels"]]
-        images.scores = [float(score) for score in state["image_scores"]]
+        images = ImageScores.restored(state["labels"], state["image_scores"])
         if not len(images.labels) == len(images.scores) == pixels.n_images:
             raise InvalidInput(
                 f"expected labels and image_scores of {pixels.n_images} images, got {len(images.labels)} and "

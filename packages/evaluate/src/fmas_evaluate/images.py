@@ -13,7 +13,7 @@ from fmas_evaluate.auroc import auroc_of_images, read_labels
 from fmas_evaluate.errors import InvalidInput
 from fmas_evaluate.inputs import Maps, Masks, Pair, as_array, exact_dtype, images_of, pairs
 
-__all__ = ["ImageScores", "labelled_pairs"]
+__all__ = ["ImageScores", "labelled_pairs", "read_image_score", "read_label"]
 
 
 class ImageScores:
@@ -27,6 +27,14 @@ class ImageScores:
     def __init__(self) -> None:
         self.labels: list[bool] = []
         self.scores: list[float] = []
+
+    @classmethod
+    def restored(cls, labels: ArrayLike, scores: ArrayLike) -> ImageScores:
+        """Return the labels and scores of images that were added before, from ``(N,)`` arrays or lists."""
+        restored = cls()
+        restored.labels = read_labels(np.asarray(labels, None if np.size(labels) else np.bool_)).tolist()
+        restored.scores = _scores(scores).tolist()
+        return restored
 
     def add(self, pair: Pair, label: bool | None = None, score: float | None = None) -> None:
         """Take in one image.
@@ -96,10 +104,20 @@ def labelled_pairs(
 
 def read_image_score(score: object, name: str) -> float:
     """Return one image score as a float, or say what is wrong with it."""
-    array = as_array(score, f"the image score of {name}")
+    return float(_scores(_single(score, f"image score for {name}"))[0])
+
+
+def read_label(label: object, name: str) -> bool:
+    """Return one label as a bool, or say what is wrong with it."""
+    return bool(read_labels(_single(label, f"label for {name}"))[0])
+
+
+def _single(value: object, what: str) -> NDArray[Any]:
+    """Return one value as an array ``(1,)``, or say that there are several or none."""
+    array = as_array(value, f"the {what}")
     if array.size != 1:
-        raise InvalidInput(f"expected one image score for {name}, got shape {array.shape}; pass a number")
-    return float(_scores(array.reshape(1))[0])
+        raise InvalidInput(f"expected one {what}, got shape {array.shape}; pass a single value")
+    return array.reshape(1)
 
 
 def _one_per_image(values: NDArray[Any], maps: Iterable[Any], what: str) -> NDArray[Any]:

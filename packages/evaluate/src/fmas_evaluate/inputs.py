@@ -186,10 +186,11 @@ def as_array(values: object, what: str) -> NDArray[Any]:
         # numpy has no bfloat16; float32 holds it exactly
         values = tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
     try:
+        if hasattr(values, "__dlpack__") and not hasattr(values, "__array__"):
+            shared: NDArray[Any] = np.from_dlpack(values)  # asarray would wrap the object itself
+            return shared
         return np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as problem:
-        if hasattr(values, "__dlpack__"):
-            return np.from_dlpack(values)
+    except (TypeError, ValueError, RuntimeError, BufferError) as problem:
         raise InvalidType(
             f"expected an array for {what}, got {type(values).__name__} ({problem}); convert it to numpy first"
         ) from problem

@@ -42,8 +42,14 @@ def average_precision(counts: DefectCounts) -> float:
     """
     if not _defined(counts):
         return math.nan
-    terms = (term for first, pixels in _tie_groups(counts) for term in (pixels * _precision(counts, first)).tolist())
-    return _clipped(math.fsum(terms) / counts.scores.size)
+    high = low = 0
+    for first, pixels in _tie_groups(counts):
+        found = counts.scores.size - first
+        # Precision in units of 2**-52, which is as fine as float64 at 1: integers add up to the same in any order.
+        precision = np.rint(found / (found + counts.reached[first]) * 2.0**52).astype(np.int64)
+        high += int((pixels * (precision >> 26)).sum())
+        low += int((pixels * (precision & 0x3FFFFFF)).sum())
+    return ((high << 26) + low) / (counts.scores.size << 52)
 
 
 def f1_max(counts: DefectCounts) -> tuple[float, float]:
@@ -90,17 +96,31 @@ def pro(counts: DefectCounts, max_fpr: float) -> float:
     # that straddles it, then the pixels within it.
     outside = int(np.count_nonzero(counts.above >= limit))
     inside = counts.scores.size - int(np.count_nonzero(counts.reached <= limit))
-    pixels = np.bincount(counts.sizes[inside:])
-    lost = _totals_by_size(counts.above[inside:], counts.sizes[inside:])
-    lost += _totals_by_size(counts.reached[inside:], counts.sizes[inside:])
-    present = np.flatnonzero(pixels).tolist()
-    terms = [(int(pixels[size]) * limit - lost[size] / 2) / size for size in present]
+    sizes = counts.sizes[inside:]
+    lost = _totals_by_size(counts.above[inside:], sizes) + _totals_by_size(counts.reached[inside:], sizes)
+    terms = _region_shares(sizes, limit)
+    terms += [-total / (2 * size) for size, total in sorted(lost.items())]
     if outside < inside:
         above, reached = int(counts.above[outside]), int(counts.reached[outside])
         area = (limit - above) ** 2 / (2 * (reached - above))
-        pixels = np.bincount(counts.sizes[outside:inside])
-        terms += [int(pixels[size]) * area / size for size in np.flatnonzero(pixels).tolist()]
+        terms += _region_shares(counts.sizes[outside:inside], area)
     return _clipped(math.fsum(terms) / (counts.n_regions * limit))
+
+
+def _region_shares(sizes: NDArray[np.int64], area: float) -> list[float]:
+    """Return terms that add up to the sum of ``area / size``.
+
+    Whole regions are counted apart from parts of regions: a map without an error must not come out as
+    0.9999999999999999.
+    """
+    pixels = np.bincount(sizes)
+    whole = 0
+    parts = []
+    for size in np.flatnonzero(pixels).tolist():
+        regions, rest = divmod(int(pixels[size]), size)
+        whole += regions
+        parts.append(rest * area / size)
+    return [whole * area, *parts]
 
 
 def _defined(counts: DefectCounts) -> bool:
@@ -119,13 +139,6 @@ def _tie_groups(counts: DefectCounts) -> Iterator[tuple[NDArray[np.int64], NDArr
     for start in range(0, bounds.size - 1, _BLOCK):
         block = bounds[start : start + _BLOCK + 1]
         yield block[:-1], np.diff(block)
-
-
-def _precision(counts: DefectCounts, first: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the precision at the scores of these pixels, each the first of its score."""
-    found = counts.scores.size - first
-    precision: NDArray[np.float64] = found / (found + counts.reached[first])
-    return precision
 
 
 def _total(values: NDArray[np.int64]) -> int:

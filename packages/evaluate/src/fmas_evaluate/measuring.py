@@ -11,7 +11,7 @@ from fmas_evaluate.collection import Collection
 from fmas_evaluate.counter import PixelCounter, checked_threads
 from fmas_evaluate.counts import DefectCounts
 from fmas_evaluate.errors import InvalidInput
-from fmas_evaluate.evaluation import evaluation_of, pixel_results
+from fmas_evaluate.evaluation import evaluation_of, pixel_results, what_is_undefined
 from fmas_evaluate.histogram import HistogramCounts
 from fmas_evaluate.images import ImageScores
 from fmas_evaluate.inputs import Pair
@@ -21,6 +21,7 @@ from fmas_evaluate.limits import checked_limits
 from fmas_evaluate.loading import Images
 from fmas_evaluate.report.curves import Curves, curves_of_bins, curves_of_counts
 from fmas_evaluate.results import Evaluation, Result
+from fmas_evaluate.undefined import warn
 
 __all__ = ["Measured", "groups_of", "measure_images"]
 
@@ -77,6 +78,9 @@ def measure_images(
         threads: To sort with; ``None`` for one per processor. No result depends on it.
         groups: Name -> names of images to evaluate on their own as well.
 
+    Returns:
+        The measures, NaN with a :class:`RuntimeWarning` where something is missing among all images together.
+
     Raises:
         EvaluateError: If an image cannot be evaluated, or ``bins`` or ``threads`` is out of range.
         OSError: If a file cannot be read.
@@ -105,6 +109,7 @@ def measure_images(
                 collections[group].add(pair)
         counts = _counted(images, members, collections, threads=threads)
         curves = curves_of_counts(counts[_ALL])
+        n_defect, n_normal = counts[_ALL].scores.size, counts[_ALL].n_normal
         evaluations = {
             name: evaluation_of(level[name], one, pixel_results(one, limits)) for name, one in counts.items()
         }
@@ -114,7 +119,10 @@ def measure_images(
             for group in holding:
                 histograms[group].add(pair.scores, pair.mask)
         curves = curves_of_bins(histograms[_ALL].score_bins())
+        n_defect = histograms[_ALL].n_defect_pixels
+        n_normal = histograms[_ALL].n_pixels - n_defect
         evaluations = {name: _binned(level[name], one, limits) for name, one in histograms.items()}
+    warn(*what_is_undefined(level[_ALL], limits, n_defect=n_defect, n_normal=n_normal))
     return Measured(evaluations.pop(_ALL), evaluations, curves, tuple(unmarked))
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import struct
+import tokenize
 import warnings
 import zipfile
 import zlib
@@ -27,7 +30,7 @@ MASK_SUFFIXES = (".bmp", *MAP_SUFFIXES)
 _BROKEN = (
     *(ValueError, TypeError, IndexError, KeyError, EOFError, OverflowError, RuntimeError, SyntaxError, MemoryError),
     *(AttributeError, AssertionError, ZeroDivisionError, NotImplementedError),
-    *(struct.error, zlib.error, zipfile.BadZipFile),
+    *(struct.error, tokenize.TokenError, zlib.error, zipfile.BadZipFile),
 )
 
 
@@ -98,7 +101,8 @@ def _blaming(path: Path, what: str) -> Iterator[None]:
     except ModuleNotFoundError:
         raise
     except OSError as error:
-        if error.errno is not None:  # missing, forbidden, a broken disk: nothing that is wrong with the bytes
+        # Missing, forbidden, a broken disk: not the bytes. EINVAL is a seek to where a broken archive points.
+        if error.errno not in (None, errno.EINVAL):
             raise
         raise _broken(path, what, error) from error
     except _BROKEN as error:
@@ -135,7 +139,8 @@ def _plane(array: NDArray[Any]) -> NDArray[Any]:
 
 
 def _only_array(path: Path) -> NDArray[Any]:
-    with np.load(path, allow_pickle=False) as archive:
+    # numpy would leave the file open when the archive is broken.
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         if len(archive.files) != 1:
             names = ", ".join(printable(name) for name in archive.files) or "none"
             raise _UnfitError(f"expected one array in the NPZ file, got {len(archive.files)} ({names}); save one alone")
@@ -145,7 +150,7 @@ def _only_array(path: Path) -> NDArray[Any]:
 
 def _tiff(path: Path) -> NDArray[Any]:
     tifffile = extra_module("tifffile", purpose=f"to read {printable(path)}")
-    with tifffile.TiffFile(path) as tiff:
+    with _complaints("tifffile"), tifffile.TiffFile(path) as tiff:
         if len(tiff.pages) != 1:
             raise _UnfitError(f"expected one page, got {len(tiff.pages)}; save one file per image")
         page = tiff.pages[0]
@@ -167,6 +172,29 @@ def _tiff(path: Path) -> NDArray[Any]:
             # LZW is what OpenCV writes; pillow has it built in.
             return _picture(path, colours=None)
         return array
+
+
+@contextmanager
+def _complaints(logger: str) -> Iterator[None]:
+    """Raise what a library only logs as an error: it skips a damaged tag, and floats may come back as integers."""
+    handler = _Raising(logging.ERROR)
+    log = logging.getLogger(logger)
+    propagated = log.propagate
+    log.addHandler(handler)
+    log.propagate = False  # its warnings would stand between our lines
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.propagate = propagated
+
+
+class _Raising(logging.Handler):
+    """Turns a log record into an exception."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Raise its message."""
+        raise ValueError(record.getMessage())
 
 
 def _picture(path: Path, *, colours: bool | None) -> NDArray[Any]:
@@ -197,8 +225,6 @@ def _grey(image: Any, *, colours: bool | None) -> NDArray[Any]:  # noqa: ANN401 
         return _plane(np.asarray(image))
     if colours is None:
         raise _UnfitError(f"expected one grey channel, got {mode}; save the scores, not a picture of them")
-    if mode not in ("P", "LA", "PA", "RGB", "RGBA"):
-        raise _UnfitError(f"expected a grey mask, got {mode}; save it as 8-bit grey, 0 and 255")
     pixels = np.asarray(image.convert("RGBA"))
     if (pixels[..., 3] != 255).any():
         raise _UnfitError("expected a grey mask, got a transparent one; save it as 8-bit grey, 0 and 255")

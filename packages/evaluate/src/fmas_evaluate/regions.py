@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 __all__ = ["CONNECTIVITY", "Regions", "find_regions"]
 
@@ -43,6 +42,8 @@ def find_regions(mask: NDArray[np.bool_]) -> Regions:
     Returns:
         Its regions; without a defect pixel, empty arrays and a count of 0.
     """
+    from scipy import ndimage  # takes longer to import than all the rest of this package together
+
     rows = np.flatnonzero(mask.any(axis=1))
     if not rows.size:
         nothing = np.zeros(0, dtype=np.int64)

@@ -8,12 +8,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fmas_evaluate.auroc import read_labels
 from fmas_evaluate.collection import Collection
 from fmas_evaluate.counter import PixelCounter, checked_threads
 from fmas_evaluate.errors import InvalidInput, InvalidType
 from fmas_evaluate.evaluation import evaluation_of, pixel_results, what_is_undefined
-from fmas_evaluate.images import ImageScores, read_image_score
+from fmas_evaluate.images import ImageScores, read_image_score, read_label
 from fmas_evaluate.inputs import Pair, read_mask, read_scores
 from fmas_evaluate.limits import DEFAULT_LIMITS, checked_limits
 from fmas_evaluate.results import Evaluation
@@ -129,7 +128,7 @@ def _tuples(factory: Factory, mask_threshold: float | None) -> Iterator[tuple[Pa
         pair = Pair(name, checked, read_mask(mask, checked.shape, name, mask_threshold=mask_threshold))
         yield (
             pair,
-            None if label is None else bool(read_labels(label)),
+            None if label is None else read_label(label, name),
             None if image_score is None else read_image_score(image_score, name),
         )
 

@@ -6,7 +6,7 @@ Needs ``fmas-evaluate[torchmetrics]``; nothing else of ``fmas_evaluate`` imports
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import torch
@@ -29,12 +29,12 @@ from fmas_evaluate.undefined import warn
 __all__ = ["AnomalyMetrics"]
 
 _SCALE: Final = "float32"
-_IMAGE_COUNTS: Final = ("image_pixels", "image_defects")
-_PIXEL_NUMBERS: Final = (*NUMBERS, "rounded")
-_IMAGE_NUMBERS: Final = ("n_images", "n_defective", "rounded")
+_STATES: Final = {"pixel": COUNTS, "image": ("pixels", "defects")}
+"""What is kept per bin: for pixels, and for images, each of which is a pixel of its own histogram."""
+_NUMBERS: Final = (*NUMBERS, "rounded")
 
 
-class AnomalyMetrics(Metric):
+class AnomalyMetrics(Metric):  # type: ignore[misc]  # mypy does not follow torchmetrics
     """Image AUROC, pixel AUROC, average precision, F1-max and PRO, from histograms that add up over processes.
 
     It is :class:`~fmas_evaluate.Evaluator` in histogram mode in the form that torchmetrics, and so Lightning, expect:
@@ -44,8 +44,8 @@ class AnomalyMetrics(Metric):
 
     Args:
         max_fpr: The limit of PRO, or several: the first becomes ``aupro``, another ``aupro@0.05``.
-        bins: A power of two. The states need 48 bytes per bin on the metric's device, and gathering them needs that once
-            per process; 2**16 bins (3 MiB) are plenty to choose a checkpoint by.
+        bins: A power of two. The states need 48 bytes per bin on the metric's device, and gathering them needs that
+            once per process; 2**16 bins (3 MiB) are plenty to choose a checkpoint by.
         mask_threshold: Accept masks of other values than 0 and 1 or 255: a pixel above the threshold is a defect.
         **kwargs: What torchmetrics itself takes: ``sync_on_compute``, ``dist_sync_on_step`` and others.
 
@@ -67,16 +67,16 @@ class AnomalyMetrics(Metric):
         *,
         bins: int = DEFAULT_BINS,
         mask_threshold: float | None = None,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self._limits = checked_limits(max_fpr)
         self._bins = checked_bins(bins)
         self._mask_threshold = mask_threshold
-        for name in (*COUNTS, *_IMAGE_COUNTS):
-            self.add_state(name, torch.zeros(self._bins, dtype=torch.int64), dist_reduce_fx="sum")
-        for name, parts in (("pixel_numbers", _PIXEL_NUMBERS), ("image_numbers", _IMAGE_NUMBERS)):
-            self.add_state(name, torch.zeros(len(parts), dtype=torch.int64), dist_reduce_fx="sum")
+        for level, names in _STATES.items():
+            for name in names:
+                self.add_state(f"{level}_{name}", torch.zeros(self._bins, dtype=torch.int64), dist_reduce_fx="sum")
+            self.add_state(f"{level}_numbers", torch.zeros(len(_NUMBERS), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(
         self,
@@ -99,19 +99,18 @@ class AnomalyMetrics(Metric):
             InvalidType: If a dtype is not supported.
         """
         pixels, images = HistogramCounts(self._bins), ImageScores()
-        for pair, label, score in labelled_pairs(maps, masks, labels, image_scores, mask_threshold=self._mask_threshold):
+        for pair, label, score in labelled_pairs(
+            maps, masks, labels, image_scores, mask_threshold=self._mask_threshold
+        ):
             narrow = pair.scores.dtype.itemsize <= 2  # these have scales of their own; float32 holds them exactly
             pixels.add(pair.scores.astype(np.float32) if narrow else pair.scores, pair.mask, name=pair.name)
             images.add(pair, label, score)
         if not pixels.n_images:
             return
-        defective = np.array([images.labels], dtype=np.bool_)
-        image_counts = HistogramCounts(self._bins)
-        image_counts.add(np.array([images.scores]), defective)  # one row, a pixel per image
-        self._count(pixels, COUNTS, "pixel_numbers", _PIXEL_NUMBERS)
-        self._count(image_counts, COUNTS[:2], "image_numbers", ())
-        numbers = [defective.size, int(defective.sum()), int(not image_counts.exact)]
-        self.image_numbers += torch.tensor(numbers, device=self.image_numbers.device)
+        image_bins = HistogramCounts(self._bins)
+        image_bins.add(np.array([images.scores]), np.array([images.labels], dtype=np.bool_))
+        self._count("pixel", pixels)
+        self._count("image", image_bins)
 
     def compute(self) -> dict[str, torch.Tensor]:
         """Return the metrics of all images, of all processes if there are several.
@@ -132,12 +131,49 @@ class AnomalyMetrics(Metric):
 
         For those of all processes, call it ``with metric.sync_context():``.
         """
-        pixels = self._restored(COUNTS, self.pixel_numbers)
-        n_images, n_defective, rounded = self.image_numbers.tolist()
-        image_bins = self._restored(_IMAGE_COUNTS, self.image_numbers)
-        labels = ImageScores()
-        labels.labels = [True] * n_defective + [False] * (n_images - n_defective)
+        pixels, image_bins = self._counted("pixel"), self._counted("image")
+        n_defective = image_bins.n_defect_pixels
+        images = ImageScores()
+        images.labels = [True] * n_defective + [False] * (image_bins.n_pixels - n_defective)
         n_normal = pixels.n_pixels - pixels.n_defect_pixels
-        warn(*what_is_undefined(labels, self._limits, n_defect=pixels.n_defect_pixels, n_normal=n_normal))
+        warn(*what_is_undefined(images, self._limits, n_defect=pixels.n_defect_pixels, n_normal=n_normal))
         found = {"image_auroc": intervals.auroc(image_bins.score_bins())} | pixels.results(self._limits)
         return Evaluation({name: _result(bounded, pixels) for name, bounded in found.items()})
+
+    def _count(self, level: str, counts: HistogramCounts) -> None:
+        """Add counts to the states of pixels or images."""
+        state = counts.state_dict()
+        codes = torch.from_numpy(state["codes"]).to(self.device)
+        for name in _STATES[level]:
+            getattr(self, f"{level}_{name}").index_add_(0, codes, torch.from_numpy(state[name]).to(self.device))
+        numbers = torch.tensor([int(state[name]) for name in _NUMBERS], device=self.device)
+        getattr(self, f"{level}_numbers").add_(numbers)
+
+    def _counted(self, level: str) -> HistogramCounts:
+        """Return the states of pixels or images as a histogram."""
+        dense = {name: getattr(self, f"{level}_{name}").cpu().numpy() for name in _STATES[level]}
+        codes = np.flatnonzero(dense["pixels"])
+        nothing = np.zeros(codes.size, dtype=np.int64)
+        numbers = dict(zip(_NUMBERS, getattr(self, f"{level}_numbers").tolist(), strict=True))
+        counts = HistogramCounts(self._bins)
+        counts.load_state_dict(
+            {"version": VERSION, "bins": self._bins, "scale": _SCALE, "codes": codes}
+            | {name: dense[name][codes] if name in dense else nothing for name in COUNTS}
+            | numbers
+            | {"rounded": numbers["rounded"] > 0}  # of how many updates: one suffices
+        )
+        return counts
+
+
+def _result(bounded: Bounded, pixels: HistogramCounts) -> Result:
+    """Return a metric with what it was computed from."""
+    return Result(
+        bounded.value,
+        lower=bounded.lower,
+        upper=bounded.upper,
+        limit=bounded.limit,
+        threshold=bounded.threshold,
+        n_images=pixels.n_images,
+        n_regions=pixels.n_regions,
+        n_pixels=pixels.n_pixels,
+    )

@@ -10,6 +10,7 @@ from typing import Literal, TypeAlias, get_args
 import torch
 from torch import Tensor
 
+from wdam.blocks import is_pushed_forward
 from wdam.errors import BackendError, BackendWarning, OptionError, nearest
 from wdam.tracing import constant_in_graphs
 
@@ -61,6 +62,7 @@ def choose_route(
     CUDA, they cannot             plain, says why once           plain
     anything while exporting      plain                          plain
     another wavelet or device     plain                          plain
+    a forward derivative (jvp)    plain                          plain
     ============================  =============================  ================================
 
     ``cuda`` is either the operator on a CUDA tensor or an error.
@@ -78,7 +80,7 @@ def choose_route(
     if backend == "cuda":
         _require_kernels(device, haar=haar, obstacle=obstacle or kernel_obstacle)
         return "operator"
-    if not haar or is_exporting():
+    if not haar or is_exporting() or is_pushed_forward():
         return "plain"
     if device == "cpu":
         return "plain" if torch.compiler.is_compiling() else "operator"
@@ -113,6 +115,11 @@ def _require_kernels(device: str, *, haar: bool, obstacle: Callable[[], str | No
         raise BackendError(
             "expected backend 'auto' or 'torch' while exporting, got 'cuda'; an exported program holds plain "
             "operations only: set module.backend = 'auto' first"
+        )
+    if is_pushed_forward():
+        raise BackendError(
+            "expected backend 'auto' or 'torch' while a forward derivative is taken (torch.func.jvp, jacfwd, hessian), "
+            "got 'cuda', whose kernels know none; set module.backend = 'auto' first"
         )
     reason = obstacle()
     if reason is not None:

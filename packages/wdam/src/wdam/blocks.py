@@ -7,8 +7,9 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
-__all__ = ["VmapInfo", "blocks", "is_traced", "lead"]
+__all__ = ["VmapInfo", "blocks", "is_left_open", "is_pushed_forward", "is_traced", "lead"]
 
 # Elements of one block. Several passes over 256 KiB of float32 stay in the second-level cache of one core; much smaller
 # blocks would pay more for starting each operation than for its work.
@@ -27,6 +28,21 @@ def is_traced() -> bool:
         return True
     tracing: bool = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
     return tracing
+
+
+def is_pushed_forward() -> bool:
+    """Return whether a forward derivative is being taken, by ``torch.func.jvp`` or ``torch.autograd.forward_ad``.
+
+    Only operations that know theirs may be used then. A ``torch.autograd.Function`` with a ``jvp`` is none of them:
+    PyTorch switches forward derivatives off inside of it, and those of higher order would silently lack a part.
+    """
+    level: int = getattr(forward_ad, "_current_level", -1)
+    return level >= 0
+
+
+def is_left_open(*sizes: object) -> bool:
+    """Return whether a program is being exported that leaves one of these sizes open."""
+    return torch.compiler.is_exporting() and any(isinstance(size, torch.SymInt) for size in sizes)
 
 
 def blocks(x: Tensor) -> Iterator[Callable[[Tensor], Tensor]]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from wdam.blocks import is_traced
+from wdam.blocks import is_left_open, is_traced
 from wdam.errors import DtypeError, OptionError, ShapeError
 from wdam.wavelets import FilterBank, Mode
 
@@ -21,7 +21,7 @@ HALF_TYPES = (torch.float16, torch.bfloat16)
 DTYPES = (torch.float64, torch.float32, *HALF_TYPES)
 
 
-def is_sequence(value: object) -> bool:
+def is_sequence(value: object) -> TypeGuard[Sequence[Any]]:
     """Return whether ``value`` can be a list of coefficients."""
     return isinstance(value, Sequence) and not isinstance(value, str)
 
@@ -112,6 +112,8 @@ def drop_gained(approximation: object, details: object) -> object:
     for detail in details:
         if isinstance(detail, Tensor) and min(detail.ndim, approximation.ndim) >= 2:
             height, width = detail.shape[-2:]
+            if is_left_open(height, width):
+                return _cut(approximation, height, width)  # whether it fits cannot be known yet
             if 0 <= approximation.shape[-2] - height <= 1 and 0 <= approximation.shape[-1] - width <= 1:
                 return _cut(approximation, height, width)
     return approximation
@@ -125,11 +127,16 @@ def crop(x: Tensor, shape: tuple[int, int] | None) -> Tensor:
         shape: ``(H, W)`` of what was decomposed, or ``None`` to leave ``x`` as it is.
 
     Raises:
+        DtypeError: If ``shape`` is not two integers.
         ShapeError: If ``shape`` is not within one sample of the reconstruction.
     """
     if shape is None:
         return x
+    if not is_traced():  # a tracer's numbers are tensors
+        _check_shape(shape)
     height, width = shape
+    if is_left_open(height, width, *x.shape[-2:]):
+        return _cut(x, height, width)  # not to be known yet
     if not (x.shape[-2] - 1 <= height <= x.shape[-2] and x.shape[-1] - 1 <= width <= x.shape[-1]):
         raise ShapeError(
             f"expected shape within one of the reconstructed {tuple(x.shape[-2:])}, got {tuple(shape)}; "
@@ -138,8 +145,16 @@ def crop(x: Tensor, shape: tuple[int, int] | None) -> Tensor:
     return _cut(x, height, width)
 
 
+def _check_shape(shape: object) -> None:
+    if not is_sequence(shape) or len(shape) != 2 or not all(isinstance(size, int | torch.SymInt) for size in shape):
+        raise DtypeError(f"expected shape as two integers (H, W), got {shape!r}; pass x.shape[-2:]")
+
+
 def _cut(x: Tensor, height: int, width: int) -> Tensor:
     """Return the first rows and columns of ``x``."""
+    if is_left_open(height, width, *x.shape[-2:]):  # neither a view nor a pad can be proved to fit every size
+        row, column = torch.arange(height, device=x.device), torch.arange(width, device=x.device)
+        return x.index_select(-2, row).index_select(-1, column)
     if is_traced():  # a negative pad, unlike a view, gives one graph for odd and even sizes
         return F.pad(x, (0, width - x.shape[-1], 0, height - x.shape[-2]))
     return x[..., :height, :width]

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from wdam.blocks import VmapInfo, blocks, is_traced, lead
-from wdam.padding import even_odd, extend
+from wdam.blocks import VmapInfo, blocks, is_pushed_forward, is_traced, lead
+from wdam.padding import even_odd, extend, interleave
 from wdam.wavelets import FilterBank, Mode
 
 __all__ = ["filter_merge", "filter_split", "mix"]
@@ -75,7 +75,7 @@ def _synthesise(low: Tensor, high: Tensor, bank: FilterBank, mode: Mode, dim: in
     if periodic:
         low, high = (extend(band, dim, half // 2, half // 2, "periodic") for band in (low, high))
     even, odd = mix(low, high, _synthesis_taps(bank), dim)
-    signal = torch.stack([even, odd], dim=dim).flatten(dim - 1, dim)
+    signal = interleave(even, odd, dim)
     return signal.narrow(dim, 1 - half % 2, 2 * samples) if periodic else signal
 
 
@@ -103,7 +103,8 @@ def mix(u: Tensor, v: Tensor, taps: Taps, dim: int) -> tuple[Tensor, Tensor]:
     Returns:
         Two tensors with ``k - 1`` samples less along ``dim``.
     """
-    if is_traced():  # a compiler derives a better backward from the plain sum, and knows no autograd.Function
+    # A compiler derives a better backward from the plain sum, and knows no autograd.Function.
+    if is_traced() or is_pushed_forward():
         return _sum(u, v, taps[0], dim), _sum(u, v, taps[1], dim)
     first, second = _Mix.apply(u, v, taps, dim)  # type: ignore[no-untyped-call]
     return first, second
@@ -179,10 +180,6 @@ class _Mix(torch.autograd.Function):
         pad = (margin, margin) if ctx.dim == -1 else (0, 0, margin, margin)
         u, v = mix(F.pad(grads[0], pad), F.pad(grads[1], pad), _adjoint(ctx.taps), ctx.dim)
         return u, v, None, None
-
-    @staticmethod
-    def jvp(ctx: _MixContext, u: Tensor, v: Tensor, *_: None) -> tuple[Tensor, Tensor]:
-        return mix(u, v, ctx.taps, ctx.dim)
 
     @staticmethod
     def vmap(  # noqa: PLR0917 (PyTorch passes them so)

@@ -58,9 +58,9 @@ def wdam(
         OptionError: If options exclude each other or do not exist.
         ShapeError: If shapes do not fit together.
     """
-    check_input(x, w1.shape[1] // SUBBANDS if w1.ndim == 2 else 0)
     _check_parameters(x, w1, w2, scale, residual=residual)
     check_backend(backend)
+    scale = None if scale is None else scale.reshape(())  # more axes would broadcast against the samples
     bank = filter_bank(wavelet)
     if choose_route(backend, x, haar=bank.is_haar) == "operator":
         if torch.compiler.is_compiling():
@@ -91,19 +91,26 @@ def subband_weights(x: Tensor, w1: Tensor, w2: Tensor, *, wavelet: WaveletLike =
         OptionError: If there is no such wavelet.
         ShapeError: If shapes do not fit together.
     """
-    check_input(x, w1.shape[1] // SUBBANDS if w1.ndim == 2 else 0)
     _check_parameters(x, w1, w2, None, residual=True)
     return reference_weights(x, w1, w2, wavelet=filter_bank(wavelet))
 
 
 def check_input(x: Tensor, channels: int) -> None:
     """Raise unless ``x`` is a floating-point ``(N, channels, H, W)`` with ``H, W >= 1``."""
+    _check_tensor("x", x)
     if x.ndim != 4 or x.shape[1] != channels or x.shape[2] < 1 or x.shape[3] < 1:
         raise ShapeError(
             f"expected x of shape (N, {channels}, H, W) with H, W >= 1, got {tuple(x.shape)}; "
             f"create the module with the channels of the layer it follows"
         )
     _check_dtype("x", x)
+
+
+def _check_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise DtypeError(
+            f"expected {name} as a torch.Tensor, got {type(value).__name__}; convert it with torch.as_tensor"
+        )
 
 
 def _check_dtype(name: str, value: Tensor) -> None:
@@ -115,13 +122,16 @@ def _check_dtype(name: str, value: Tensor) -> None:
 
 
 def _check_parameters(x: Tensor, w1: Tensor, w2: Tensor, scale: Tensor | None, *, residual: bool) -> None:
-    """Raise unless the perceptron and the scale fit ``x`` and each other."""
-    if w1.ndim != 2 or w2.ndim != 2 or w1.shape[1] != SUBBANDS * x.shape[1] or w2.shape != (SUBBANDS, w1.shape[0]):
+    """Raise unless ``x``, the perceptron and the scale are right and fit each other."""
+    named = {"w1": w1, "w2": w2} if scale is None else {"w1": w1, "w2": w2, "scale": scale}
+    for name, value in named.items():
+        _check_tensor(name, value)
+    if w1.ndim != 2 or w2.ndim != 2 or w1.shape[1] % SUBBANDS or w2.shape != (SUBBANDS, w1.shape[0]) or not w1.numel():
         raise ShapeError(
-            f"expected w1 of shape (hidden, {SUBBANDS * x.shape[1]}) and w2 of shape ({SUBBANDS}, hidden), "
+            f"expected w1 of shape (hidden, {SUBBANDS} * channels) and w2 of shape ({SUBBANDS}, hidden), "
             f"got {tuple(w1.shape)} and {tuple(w2.shape)}; pass the weights of two Linear layers without bias"
         )
-    named = {"w1": w1, "w2": w2} if scale is None else {"w1": w1, "w2": w2, "scale": scale}
+    check_input(x, w1.shape[1] // SUBBANDS)
     for name, value in named.items():
         _check_dtype(name, value)
         if value.device != x.device:

@@ -12,8 +12,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from wdam.blocks import VmapInfo, blocks, is_traced, lead
-from wdam.padding import even_odd, extend
+from wdam.blocks import VmapInfo, blocks, is_pushed_forward, is_traced, lead
+from wdam.padding import even_odd, extend, interleave
 from wdam.wavelets import Mode
 
 __all__ = ["haar_merge", "haar_split", "merge_subbands", "split_subbands"]
@@ -53,7 +53,7 @@ def haar_split(x: Tensor, mode: Mode) -> Bands:
         x: Floating point, at least 2 dimensions, ``H, W >= 1``. All arithmetic is in its dtype.
         mode: What stands beyond an odd last row or column.
     """
-    if is_traced():
+    if is_traced() or is_pushed_forward():
         return _split(x, mode)
     for dim in (-2, -1):
         if x.shape[dim] % 2:
@@ -64,7 +64,7 @@ def haar_split(x: Tensor, mode: Mode) -> Bands:
 
 def haar_merge(bands: Bands) -> Tensor:
     """Return ``(..., 2h, 2w)`` of the four sub-bands ``LL, LH, HL, HH``, each ``(..., h, w)`` of one dtype."""
-    if is_traced():
+    if is_traced() or is_pushed_forward():
         return _merge(*bands)
     merged: Tensor = _Merge.apply(*bands)  # type: ignore[no-untyped-call]
     return merged
@@ -87,9 +87,9 @@ def _split(x: Tensor, mode: Mode) -> Bands:
 def _merge(ll: Tensor, lh: Tensor, hl: Tensor, hh: Tensor) -> Tensor:
     upper_sum, upper_difference = (ll + lh) * 0.5, (hl + hh) * 0.5
     lower_sum, lower_difference = (ll - lh) * 0.5, (hl - hh) * 0.5
-    upper = torch.stack([upper_sum + upper_difference, upper_sum - upper_difference], dim=-1).flatten(-2)
-    lower = torch.stack([lower_sum + lower_difference, lower_sum - lower_difference], dim=-1).flatten(-2)
-    return torch.stack([upper, lower], dim=-2).flatten(-3, -2)
+    upper = interleave(upper_sum + upper_difference, upper_sum - upper_difference, -1)
+    lower = interleave(lower_sum + lower_difference, lower_sum - lower_difference, -1)
+    return interleave(upper, lower, -2)
 
 
 class _Split(torch.autograd.Function):
@@ -116,11 +116,6 @@ class _Split(torch.autograd.Function):
     def backward(ctx: object, *grads: Tensor) -> Tensor:
         ll, lh, hl, hh = grads
         return haar_merge((ll, lh, hl, hh))
-
-    @staticmethod
-    def jvp(ctx: object, x: Tensor) -> Bands:
-        ll, lh, hl, hh = _Split.apply(x)  # type: ignore[no-untyped-call]
-        return ll, lh, hl, hh
 
     @staticmethod
     def vmap(info: VmapInfo, in_dims: tuple[int | None], x: Tensor) -> tuple[Bands, int]:
@@ -158,10 +153,6 @@ class _Merge(torch.autograd.Function):
     @staticmethod
     def backward(ctx: object, *grads: Tensor) -> Bands:
         return haar_split(grads[0], "symmetric")
-
-    @staticmethod
-    def jvp(ctx: object, ll: Tensor, lh: Tensor, hl: Tensor, hh: Tensor) -> Tensor:
-        return haar_merge((ll, lh, hl, hh))
 
     @staticmethod
     def vmap(info: VmapInfo, in_dims: tuple[int | None, ...], *bands: Tensor) -> tuple[Tensor, int]:

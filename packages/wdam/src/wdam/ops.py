@@ -9,6 +9,7 @@ for rarely, so being right is enough.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol, TypeAlias
 
 import torch
@@ -30,6 +31,8 @@ __all__ = [
     "first_derivative",
     "forward",
     "forward_vmap",
+    "reference",
+    "reference_gradient",
     "save_backward",
     "save_forward",
     "second_derivative",
@@ -170,7 +173,7 @@ def save_forward(ctx: Context, inputs: tuple[Argument, ...], output: Five) -> No
 
 
 def first_derivative(
-    ctx: Context, dy: Tensor | None, gradient: Callable[..., Four] = backward
+    ctx: Context, dy: Tensor | None, gradient: Callable[..., tuple[Tensor, ...]] = backward
 ) -> tuple[Tensor | None, ...]:
     """Return the gradients of the five arguments of :func:`forward`, from ``dy`` alone."""
     if dy is None:
@@ -188,22 +191,28 @@ def save_backward(ctx: Context, inputs: tuple[Argument, ...], output: Four) -> N
     ctx.set_materialize_grads(False)
 
 
+def reference(x: Tensor, w1: Tensor, w2: Tensor, scale: Tensor | None = None, *, residual: bool) -> Tensor:
+    """Return ``y`` as plain differentiable operations."""
+    return wdam_reference(x, w1, w2, scale=scale, residual=residual)
+
+
+def reference_gradient(*, residual: bool) -> Callable[..., tuple[Tensor, ...]]:
+    """Return the function of ``dy, x, w1, w2`` and perhaps ``scale`` that gives the gradients of all but ``dy``."""
+
+    def gradient(dy: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
+        results: tuple[Tensor, ...] = torch.func.vjp(partial(reference, residual=residual), *inputs)[1](dy)
+        return results
+
+    return gradient
+
+
 def second_derivative(ctx: Context, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
     """Differentiate the reference twice: its gradient is the same function of ``dy, x, w1, w2, scale``.
 
     What was pooled is a function of these, too, so no gradient goes to it.
     """
-    dy, *saved = ctx.saved_tensors
-    inputs = [tensor for tensor in saved if tensor is not None]
-
-    def y(x: Tensor, w1: Tensor, w2: Tensor, scale: Tensor | None = None) -> Tensor:
-        return wdam_reference(x, w1, w2, scale=scale, residual=ctx.residual)
-
-    def gradient(dy: Tensor, *inputs: Tensor) -> tuple[Tensor, ...]:
-        results: tuple[Tensor, ...] = torch.func.vjp(y, *inputs)[1](dy)
-        return results
-
-    pulled = torch.func.vjp(gradient, dy, *inputs)
+    inputs = [tensor for tensor in ctx.saved_tensors if tensor is not None]
+    pulled = torch.func.vjp(reference_gradient(residual=ctx.residual), *inputs)
     results, pull_back = pulled[0], pulled[1]
     known = (
         torch.zeros_like(result) if given is None else given for result, given in zip(results, gradients, strict=False)
@@ -212,23 +221,28 @@ def second_derivative(ctx: Context, *gradients: Tensor | None) -> tuple[Tensor |
     return (*second, *([None] * (10 - len(second))))
 
 
-def forward_vmap(info: VmapInfo, in_dims: tuple[int | None, ...], *arguments: Argument) -> tuple[Five, tuple[int, ...]]:
-    """Fold the mapped dimension into the samples, or go one by one when parameters are mapped too."""
+def forward_vmap(
+    info: VmapInfo, in_dims: tuple[int | None, ...], *arguments: Argument, op: Callable[..., Five] = forward
+) -> tuple[Five, tuple[int, ...]]:
+    """Fold the mapped dimension into the samples, or go one by one when parameters are mapped too.
+
+    ``op`` is what to call: inside an outer ``torch.func.grad`` it must not be the operator.
+    """
     x, *others = arguments
     if in_dims[0] is None or any(dim is not None for dim in in_dims[1:]) or not isinstance(x, Tensor):
-        y, w, mean, maximum, argmax = _one_by_one(forward, info, in_dims, arguments)
+        y, w, mean, maximum, argmax = _one_by_one(op, info, in_dims, arguments)
     else:
         x = x.movedim(in_dims[0], 0)
         shape = x.shape[:2]
-        y, w, mean, maximum, argmax = (part.unflatten(0, shape) for part in forward(x.flatten(0, 1), *others))
+        y, w, mean, maximum, argmax = (part.reshape(*shape, *part.shape[1:]) for part in op(x.flatten(0, 1), *others))
     return (y, w, mean, maximum, argmax), (0,) * 5
 
 
 def backward_vmap(
-    info: VmapInfo, in_dims: tuple[int | None, ...], *arguments: Argument
+    info: VmapInfo, in_dims: tuple[int | None, ...], *arguments: Argument, op: Callable[..., Four] = backward
 ) -> tuple[Four, tuple[int, ...]]:
     """Go one by one: gradients of parameters are sums over samples, which must not cross the mapped dimension."""
-    dx, dw1, dw2, dscale = _one_by_one(backward, info, in_dims, arguments)
+    dx, dw1, dw2, dscale = _one_by_one(op, info, in_dims, arguments)
     return (dx, dw1, dw2, dscale), (0,) * 4
 
 

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from wdam.blocks import is_traced
+from wdam.blocks import is_left_open, is_traced
 from wdam.wavelets import Mode
 
-__all__ = ["even_odd", "extend"]
+__all__ = ["even_odd", "extend", "interleave"]
 
 
 def extend(x: Tensor, dim: int, left: int, right: int, mode: Mode) -> Tensor:
@@ -57,12 +57,42 @@ def even_odd(x: Tensor, dim: int, left: int, pairs: int, mode: Mode) -> tuple[Te
     Returns:
         The even and the odd samples, ``pairs`` of them along ``dim``; counting starts in front of the border.
     """
+    if is_left_open(x.shape[dim]):
+        return _gathered(x, dim, -left, pairs, mode), _gathered(x, dim, 1 - left, pairs, mode)
     # A border that is never empty, one pair of which is thrown away, keeps a compiler from one graph for odd sizes and
     # another one for even sizes.
     spare = 1 if is_traced() else 0
     extended = extend(x, dim, left, 2 * (pairs + spare) - left - x.shape[dim], mode)
     even, odd = extended.unflatten(dim, (-1, 2)).unbind(dim)  # type: ignore[no-untyped-call]
     return (even.narrow(dim, 0, pairs), odd.narrow(dim, 0, pairs)) if spare else (even, odd)
+
+
+def interleave(even: Tensor, odd: Tensor, dim: int) -> Tensor:
+    """Undo the dealing out: put samples of equal shape in turns along ``dim``, ``-1`` or ``-2``."""
+    if is_left_open(even.shape[dim]):
+        position = torch.arange(2 * even.shape[dim], device=even.device)  # as for `_gathered`
+        from_even = position % 2 == 0
+        source = position // 2
+        samples = even.index_select(dim, source), odd.index_select(dim, source)
+        return torch.where(from_even if dim == -1 else from_even[:, None], *samples)
+    return torch.stack([even, odd], dim=dim).flatten(dim - 1, dim)
+
+
+def _gathered(x: Tensor, dim: int, first: int, count: int, mode: Mode) -> Tensor:
+    """Return every second sample of the lengthened ``x``, from position ``first`` on.
+
+    For exported programs of any size: cutting and joining, as below, would make the exporter prove facts about sizes
+    that it cannot, and refuse dimensions that have a name.
+    """
+    position = torch.arange(count, device=x.device) * 2 + first
+    size = x.shape[dim]
+    if mode != "zero":
+        return x.index_select(dim, _source(position, size, mode))
+    inside = (position >= 0) & (position < size)
+    samples = x.index_select(dim, position.clamp(0, size - 1))
+    return torch.where(
+        inside if dim == -1 else inside[:, None], samples, torch.zeros((), dtype=x.dtype, device=x.device)
+    )
 
 
 def _source(position: Tensor, size: int, mode: Mode) -> Tensor:

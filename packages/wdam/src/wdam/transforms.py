@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from wdam.backends import is_exporting, kernel_obstacle
-from wdam.blocks import is_traced
+from wdam.blocks import is_pushed_forward, is_traced
 from wdam.coefficients import HALF_TYPES, check_tensor, complete_bands, crop, describe, drop_gained, is_sequence
 from wdam.convolution import filter_merge, filter_split
 from wdam.errors import DtypeError, OptionError
@@ -213,7 +213,7 @@ def _synthesis(bands: Bands, bank: FilterBank, mode: Mode) -> Tensor:
 
 def _has_kernel(x: Tensor) -> bool:
     """Return whether a CUDA kernel can transform ``x`` here; exported graphs know no operator of ours."""
-    return x.is_cuda and not is_exporting() and kernel_obstacle() is None
+    return x.is_cuda and not is_exporting() and not is_pushed_forward() and kernel_obstacle() is None
 
 
 def _check_level(level: int | None, x: Tensor, bank: FilterBank) -> int:

@@ -18,20 +18,24 @@ PROTOCOL_NAMES: Final = ("mvtec_ad", "mvtec_ad2", "mvtec_3d_sampled", "rd4ad", "
 """Those of :mod:`fmas_evaluate.protocols`, which help need not import."""
 
 _DESCRIPTION: Final = """\
-Measure score maps against defect masks: image and pixel AUROC, average precision, F1-max and PRO, exactly, one image
-at a time.
+Measure score maps against defect masks: image and pixel AUROC, average
+precision, F1-max and PRO, exactly, one image at a time.
 
-  maps/<dir>/<stem>.tiff  belongs to  truth/<dir>/<stem>_mask.png  or  truth/<dir>/<stem>.png
+  maps/<dir>/<stem>.tiff   belongs to   truth/<dir>/<stem>_mask.png
+                                 or to   truth/<dir>/<stem>.png
 
-A folder named good needs no mask; any other missing mask, and any mask without a map, is an error, and all of them are
-listed. MVTec's folders test and ground_truth are understood, folders of categories above <dir>, too. TRUTH may also be
-VisA's split table (CSV). Maps and masks: TIFF, PNG with 8 or 16 bits, NPY, NPZ; larger scores are more anomalous.
+A folder named good needs no mask; any other missing mask, and any mask without
+a map, is an error, and all of them are listed. MVTec's folders test and
+ground_truth are understood, and folders of categories above <dir>. TRUTH may
+also be VisA's split table (CSV). Maps and masks: TIFF, PNG with 8 or 16 bits,
+NPY, NPZ; larger scores are more anomalous.
 """
 
 _EPILOG: Final = """\
 examples:
   fmas-evaluate --maps out/maps --truth mvtec/bottle/ground_truth
-  fmas-evaluate --maps mine/maps --truth truth --compare theirs/maps --html report.html
+  fmas-evaluate --maps mine/maps --truth truth --compare theirs/maps \\
+                --html report.html
   fmas-evaluate --maps maps --truth mvtec --per-class --markdown - > table.md
 
 exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted
@@ -108,6 +112,8 @@ def parse(arguments: Sequence[str] | None, *, program: str) -> Options:
     if len(shared) > 1:
         given = " and ".join(f"--{name}" for name in shared)
         parser.error(f"expected one result on standard output, got {given}; write the others to files")
+    if len(set(options.max_fpr)) < len(options.max_fpr):
+        parser.error(f"expected different limits in --max-fpr, got {options.max_fpr}; name each once")
     if options.compare_scores is not None and options.compare is None:
         parser.error("expected --compare DIR beside --compare-scores, got none; name the other method's maps")
     if options.mode == "histogram" and (options.bootstrap or options.compare is not None or options.protocol):
@@ -189,7 +195,7 @@ def _add_measures(group: argparse._ArgumentGroup) -> None:
         help="exact reads the maps twice; histogram once, in fixed memory, with certified bounds (default: exact)",
     )
     group.add_argument(
-        "--bins", type=_count, default=2**20, metavar="N", help="of the histogram, a power of two (default: 1048576)"
+        "--bins", type=_bins, default=2**20, metavar="N", help="of the histogram, a power of two (default: 1048576)"
     )
     group.add_argument("--threads", type=_positive, metavar="N", help="to sort with (default: one per processor)")
 
@@ -280,6 +286,13 @@ def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise _refused("a whole number", text, "give 0 or more")
     return int(text)
+
+
+def _bins(text: str) -> int:
+    count = _count(text)
+    if count & (count - 1) or not 2**10 <= count <= 2**24:
+        raise _refused("a power of two from 1024 to 16777216", text, "give e.g. 1048576")
+    return count
 
 
 def _positive(text: str) -> int:

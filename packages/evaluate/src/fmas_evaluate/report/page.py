@@ -133,7 +133,8 @@ def _table(table: Table) -> str:
         for row in table.rows
         for first, *cells in (row,)
     )
-    return f'<table aria-label="{escape(table.heading)}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>'
+    label = escape(table.heading)
+    return f'<table aria-label="{label}">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>'
 
 
 def _worst(findings: Findings, images: Images, *, photographs: Path | None, most: int) -> Iterator[str]:

@@ -57,6 +57,9 @@ def run(kernel: Kernel, grid: int, block: int, arguments: Sequence[Argument], de
     core = import_module("cuda.core")
     with torch.cuda.device(device):
         index = torch.cuda.current_device()
+        # A thread that has launched nothing yet has no context, since PyTorch waits for its own first launch. This is
+        # the primary one, as PyTorch's.
+        core.Device(index).set_current()
         loaded = _loaded(kernel, index)
         stream = core.Stream.from_handle(torch.cuda.current_stream(index).cuda_stream)
         core.launch(stream, core.LaunchConfig(grid=grid, block=block), loaded, *arguments)
@@ -89,7 +92,6 @@ def _loaded(kernel: Kernel, index: int) -> Any:  # noqa: ANN401 - a class of cud
     binary = build(kernel, architecture, compiler, _cache())
     core = import_module("cuda.core")
     try:
-        core.Device(index).set_current()  # the primary context, which is PyTorch's, too
         return core.ObjectCode.from_cubin(binary.code, name=kernel.expression).get_kernel(binary.symbol)
     except Exception as error:  # cuda.core documents no common base of its errors
         raise BackendError(
