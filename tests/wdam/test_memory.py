@@ -15,7 +15,7 @@ from wdam.reference import wdam_reference
 from wdam.tiles import TILE, TilePlan
 
 SMALL_TILE = 1 << 9
-SCRATCH_TILES = 10  # float32 buffers and temporaries of a tile
+FORWARD_TILES, BACKWARD_TILES = 5, 10  # float32 buffers and temporaries of a tile
 
 
 class Peak(TorchDispatchMode):
@@ -77,18 +77,19 @@ def test_nothing_but_results_and_tiles(
     arguments = (x, first, second, scale if scaled else None, residual)
     # A tile of channels-last maps is at least two rows of all channels.
     tile = max(SMALL_TILE, 2 * 8 * 128 if layout == torch.channels_last else 2 * 128)
-    scratch = SCRATCH_TILES * 4 * tile + (1 << 14)  # and what was pooled
+    pooled_bytes = 1 << 14
     with Peak(*arguments[:4]) as counted:
         y, pooled = fused.forward(*arguments)
-    assert x.nbytes <= counted.peak <= x.nbytes + scratch
+    assert x.nbytes <= counted.peak <= x.nbytes + FORWARD_TILES * 4 * tile + pooled_bytes
     dy = torch.ones_like(x)
     del y
     with Peak(*arguments[:4], dy, pooled.w, pooled.mean, pooled.maximum) as counted:
         fused.backward(dy, *arguments, pooled)
-    assert x.nbytes <= counted.peak <= x.nbytes + scratch
+    assert x.nbytes <= counted.peak <= x.nbytes + BACKWARD_TILES * 4 * tile + pooled_bytes
 
 
 def test_tiles_are_small_beside_a_large_map() -> None:
-    """With the default tile, a map of half a gigabyte keeps to 1.02 and 2.05 of its size."""
-    elements = (1 << 29) // 4
-    assert elements >= 50 * SCRATCH_TILES * TILE
+    """With the default tile, a map of 1 GiB keeps to 1.02 of its size in inference and 2.05 in training."""
+    elements = (1 << 30) // 4
+    assert FORWARD_TILES * TILE <= 0.02 * elements
+    assert BACKWARD_TILES * TILE <= 0.05 * elements
