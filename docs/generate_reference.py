@@ -145,6 +145,9 @@ def _command_section(path: tuple[str, ...], command: Any) -> str:  # noqa: ANN40
     options = [parameter for parameter in command.params if parameter.param_type_name == "option"]
     options = [option for option in options if option.name not in _TYPERS_OWN]
     group = bool(getattr(command, "commands", None))
+    if command.context_settings.get("allow_extra_args"):  # hands all arguments on; whoever takes them documents them
+        usage = f"{' '.join(path)} [ARGUMENTS]"
+        return f"\n## `{' '.join(path)}`\n\n```text\n{usage}\n```\n\n{_prose(command.help or '')}"
     usage = [*path, *([] if group else ["[OPTIONS]"]), *(_metavar(argument) for argument in arguments)]
     if group:
         usage.append("COMMAND")

@@ -120,10 +120,7 @@ def test_without_a_defect_there_are_no_curves(make_folders: Any, page: Callable[
     assert "Worst" not in words
 
 
-@pytest.mark.parametrize("where", ["crack", "test/crack"])
-def test_photographs_are_shown_if_there_are_any(
-    page: Callable[..., str], folders: Any, tmp_path: Path, where: str
-) -> None:
+def test_photographs_are_shown_if_there_are_any(page: Callable[..., str], folders: Any, tmp_path: Path) -> None:
     (tmp_path / "photographs" / "crack").mkdir(parents=True)
     Image.new("RGB", (60, 50), (10, 200, 30)).save(tmp_path / "photographs" / "crack" / "000.JPG")
     (tmp_path / "photographs" / "crack" / "001.png").write_bytes(b"no picture")

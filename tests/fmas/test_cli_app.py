@@ -14,9 +14,9 @@ def test_version_and_help(fmas):
 
     assert fmas("--version").stdout == f"{package.__version__}\n"
     help_text = fmas("--help").stdout
-    for name in ("run", "validate", "report", "plan", "demo", "config", "plugins", "doctor"):
+    for name in ("run", "validate", "report", "plan", "evaluate", "demo", "config", "plugins", "doctor"):
         assert name in help_text
-    for name in ("run", "validate", "report", "plan", "demo", "doctor"):
+    for name in ("run", "validate", "report", "plan", "evaluate", "demo", "doctor"):
         assert fmas(name, "--help").exit_code == 0
 
 

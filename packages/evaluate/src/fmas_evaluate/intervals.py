@@ -49,8 +49,8 @@ class Bounded:
 
     Attributes:
         value: The metric of the binned scores, in ``[lower, upper]``; NaN if there is no defect or no normal pixel.
-        lower: Lower bound; the value itself where every bin holds one score.
-        upper: Upper bound; the value itself where every bin holds one score.
+        lower: Lower bound; where every bin holds one score, the value but for the rounding of sums.
+        upper: Upper bound; likewise.
         limit: Upper end of the FPR range, of PRO alone.
         threshold: Score from which on a pixel counts as defect when F1 is ``value``, of F1-max alone.
     """
@@ -124,7 +124,7 @@ def auroc(bins: ScoreBins) -> Bounded:
     lost_at_most = _exact_dot(held.defects, held.reached)
     lost_at_least = _exact_dot(held.defects, held.above)
     value = (2 * pairs - lost_at_most - lost_at_least) / (2 * pairs)
-    return _bounded(bins, value, (pairs - lost_at_most) / pairs, (pairs - lost_at_least) / pairs)
+    return _bounded(bins, value, (pairs - lost_at_most) / pairs, (pairs - lost_at_least) / pairs, summed=False)
 
 
 def average_precision(bins: ScoreBins) -> Bounded:
@@ -155,7 +155,7 @@ def f1_max(bins: ScoreBins) -> Bounded:
     best = int(np.argmax(values))
     value = float(values[best])
     upper = float((2 * held.found / (bins.n_defect + held.found + held.above)).max())
-    return _bounded(bins, value, value, upper, threshold=float(held.lower_edges[best]))
+    return _bounded(bins, value, value, upper, threshold=float(held.lower_edges[best]), summed=False)
 
 
 def pro(bins: ScoreBins, max_fpr: float) -> Bounded:
@@ -211,12 +211,18 @@ def _bounded(
     limit: float | None = None,
     threshold: float | None = None,
     uncertain: float = 0.0,
+    summed: bool = True,
 ) -> Bounded:
-    """Widen the bounds by the rounding errors, keep all three in [0, 1] and in order."""
+    """Widen the bounds by the rounding errors, keep all three in [0, 1] and in order.
+
+    What is not ``summed`` in floating point but divided once comes out the same wherever it is computed.
+    """
     value = min(1.0, max(0.0, value))
     if bins.exact:
-        return Bounded(value, value, value, limit, threshold)
-    slack = _SUM_ERROR + uncertain
+        lower = upper = value
+        if not summed:
+            return Bounded(value, value, value, limit, threshold)
+    slack = uncertain + (_SUM_ERROR if summed else 0.0)
     return Bounded(value, max(0.0, min(value, lower - slack)), min(1.0, max(value, upper + slack)), limit, threshold)
 
 

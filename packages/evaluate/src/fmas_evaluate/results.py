@@ -17,6 +17,10 @@ METRICS: Final = ("image_auroc", "pixel_auroc", "average_precision", "f1_max", "
 """The metrics of every evaluation, in the order they are shown."""
 
 
+ROUNDING: Final = 2.0**-40
+"""Bounds as close as this, about 1e-12, differ by what sums of floats round off, not by what is unknown."""
+
+
 class Result(float):
     """One metric: a float that carries its certified bounds and what it was computed from.
 
@@ -66,18 +70,18 @@ class Result(float):
 
     @property
     def lower(self) -> float:
-        """Certified lower bound; the value itself where it is exact."""
+        """Certified lower bound; where the value is exact, the value itself or what rounding can make of it."""
         return self._bounds[0]
 
     @property
     def upper(self) -> float:
-        """Certified upper bound; the value itself where it is exact."""
+        """Certified upper bound; where the value is exact, the value itself or what rounding can make of it."""
         return self._bounds[1]
 
     @property
     def exact(self) -> bool:
-        """Whether both bounds are the value (an undefined metric is exact, too)."""
-        return self.lower == self.upper or math.isnan(self)
+        """Whether the bounds leave nothing open but rounding (an undefined metric is exact, too)."""
+        return self.upper - self.lower <= ROUNDING or math.isnan(self)
 
     @property
     def n_images(self) -> int:

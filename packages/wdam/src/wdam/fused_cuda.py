@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from wdam.fused import Gradients, Pooled
-from wdam.tiles import layout
+from wdam.tiles import is_one_number, layout
 
 __all__ = ["Passes", "backward", "forward"]
 
@@ -40,6 +40,7 @@ class Passes(Protocol):
         g_mean: Tensor,
         g_max: Tensor,
         argmax: Tensor,
+        x: Tensor,
     ) -> Tensor: ...
 
 
@@ -69,14 +70,15 @@ def backward(  # noqa: PLR0917 - everything the forward knew
     The hidden layer is computed again rather than kept: it is tiny.
     """
     x = x.contiguous(memory_format=layout(x))
-    dy = dy.to(x.dtype).contiguous(memory_format=layout(x))
+    if not is_one_number(dy):  # which both passes take as it is
+        dy = dy.to(x.dtype).contiguous(memory_format=layout(x))
     dots = passes.subband_dot(x, dy)
     _, hidden_mean, hidden_max = passes.gate(saved.mean, saved.maximum, w1, w2)
     dw = dots if scale is None else dots * scale.to(dots.dtype)
     from_mean, from_max, dw1, dw2 = passes.gate_backward(
         dw, saved.w, saved.mean, saved.maximum, hidden_mean, hidden_max, w1, w2
     )
-    dx = passes.input_gradient(dy, saved.w, scale, residual, from_mean, from_max, saved.argmax)
+    dx = passes.input_gradient(dy, saved.w, scale, residual, from_mean, from_max, saved.argmax, x)
     if scale is None:
         dscale = torch.zeros((), dtype=dots.dtype, device=dots.device)
     else:

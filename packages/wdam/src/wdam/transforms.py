@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Sequence
 from typing import TypeAlias
 
-import torch
 from torch import Tensor
 
 from wdam.backends import is_exporting, kernel_obstacle
@@ -187,8 +186,7 @@ def _analysis(x: Tensor, bank: FilterBank, mode: Mode) -> Bands:
     if _has_kernel(x):
         from wdam.kernels.transform_ops import split
 
-        ll, lh, hl, hh = split(x, bank.dec_lo[::-1], bank.dec_hi[::-1], mode).unbind(0)
-        return ll, lh, hl, hh
+        return split(x, bank.dec_lo[::-1], bank.dec_hi[::-1], mode)
     work = x.float() if x.dtype in HALF_TYPES else x
     ll, lh, hl, hh = haar_split(work, mode) if bank.is_haar else filter_split(work, bank, mode)
     return ll.to(x.dtype), lh.to(x.dtype), hl.to(x.dtype), hh.to(x.dtype)
@@ -202,7 +200,7 @@ def _synthesis(bands: Bands, bank: FilterBank, mode: Mode) -> Tensor:
 
         periodic = mode == "periodization"
         height, width = (2 * size if periodic else 2 * size - bank.length + 2 for size in first.shape[-2:])
-        return merge(torch.stack(bands), bank.rec_lo, bank.rec_hi, mode if periodic else "zero", height, width)
+        return merge(bands, bank.rec_lo, bank.rec_hi, mode if periodic else "zero", height, width)
     dtype = first.dtype
     if dtype in HALF_TYPES:
         ll, lh, hl, hh = bands

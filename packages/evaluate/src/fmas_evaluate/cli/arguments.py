@@ -176,7 +176,11 @@ def _add_measures(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--per-class", action="store_true", help="a row per category, or per kind of defect, and means")
     group.add_argument(
-        "--bootstrap", type=_count, default=0, metavar="N", help="intervals from N resamples of the images"
+        "--bootstrap",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="intervals from N resamples of the images; --compare draws 1000 if this is left out",
     )
     group.add_argument(
         "--confidence", type=_share, default=0.95, metavar="C", help="of these intervals (default: 0.95)"

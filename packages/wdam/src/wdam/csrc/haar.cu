@@ -1,5 +1,5 @@
 // The one-level Haar transform of planes (P, H, W) and its inverse at the speed of a copy: every number is read once
-// and written once, by 16-byte accesses where sizes allow.
+// and written once, by 16-byte accesses where sizes and addresses allow. Each sub-band lies where it likes.
 #include "wdam_common.cuh"
 
 namespace wdam {
@@ -27,12 +27,12 @@ __device__ __forceinline__ void write_row(T* address, const T (&values)[COUNT]) 
   }
 }
 
-// subbands (4, P, ceil(H/2), ceil(W/2)) = LL, LH, HL, HH. A thread makes V numbers of each. V > 1 needs W divisible by
-// 2V; V == 1 takes any size, and `mode` says what lies behind an odd edge.
+// ll, lh, hl, hh (P, ceil(H/2), ceil(W/2)). A thread makes V numbers of each. V > 1 needs W divisible by 2V; V == 1
+// takes any size, and `mode` says what lies behind an odd edge.
 template <typename T, int V>
 __global__ void __launch_bounds__(MAX_THREADS)
-    haar_analysis(const T* __restrict__ x, T* __restrict__ subbands, int64 planes, int64 height, int64 width,
-                  int64 mode) {
+    haar_analysis(const T* __restrict__ x, T* __restrict__ ll, T* __restrict__ lh, T* __restrict__ hl,
+                  T* __restrict__ hh, int64 planes, int64 height, int64 width, int64 mode) {
   using A = typename Accumulator<T>::Type;
   const int64 rows = (height + 1) / 2, columns = (width + 1) / 2, groups = columns / V;
   const int64 unit = int64(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -64,15 +64,18 @@ __global__ void __launch_bounds__(MAX_THREADS)
     for (int k = 0; k < SUBBANDS; ++k) out[k][v] = Narrow<T>::from(quad.value[k] * A(0.5));
   }
   const int64 to = fast.quotient * columns + column;
-#pragma unroll
-  for (int k = 0; k < SUBBANDS; ++k) write_row(subbands + k * planes * rows * columns + to, out[k]);
+  write_row(ll + to, out[0]);
+  write_row(lh + to, out[1]);
+  write_row(hl + to, out[2]);
+  write_row(hh + to, out[3]);
 }
 
-// x (P, H, W) with H in {2h-1, 2h}, W in {2w-1, 2w} from subbands (4, P, h, w); an odd edge is cropped. V > 1 needs
+// x (P, H, W) with H in {2h-1, 2h}, W in {2w-1, 2w} from ll, lh, hl, hh (P, h, w); an odd edge is cropped. V > 1 needs
 // W = 2w and w divisible by V.
 template <typename T, int V>
 __global__ void __launch_bounds__(MAX_THREADS)
-    haar_synthesis(const T* __restrict__ subbands, T* __restrict__ x, int64 planes, int64 height, int64 width) {
+    haar_synthesis(const T* __restrict__ ll, const T* __restrict__ lh, const T* __restrict__ hl,
+                   const T* __restrict__ hh, T* __restrict__ x, int64 planes, int64 height, int64 width) {
   using A = typename Accumulator<T>::Type;
   const int64 rows = (height + 1) / 2, columns = (width + 1) / 2, groups = columns / V;
   const int64 unit = int64(blockIdx.x) * blockDim.x + threadIdx.x;
@@ -80,8 +83,10 @@ __global__ void __launch_bounds__(MAX_THREADS)
   const Division fast = divide(unit, groups), place = divide(fast.quotient, rows);
   const int64 column = fast.remainder * V, from = fast.quotient * columns + column;
   T in[SUBBANDS][V], upper[2 * V], lower[2 * V];
-#pragma unroll
-  for (int k = 0; k < SUBBANDS; ++k) read_row(subbands + k * planes * rows * columns + from, in[k]);
+  read_row(ll + from, in[0]);
+  read_row(lh + from, in[1]);
+  read_row(hl + from, in[2]);
+  read_row(hh + from, in[3]);
 #pragma unroll
   for (int v = 0; v < V; ++v) {
     // The first half of the butterfly pairs LL with LH: their sum belongs to the upper row.

@@ -256,6 +256,15 @@ struct Patch {
     beside = has_beside ? step : 0;
   }
 
+  // The same unit in a tensor whose numbers are all equal if `uniform`: of it only the first V exist in memory.
+  __device__ __forceinline__ Patch within(bool uniform) const {
+    Patch patch = *this;
+    patch.offset = uniform ? 0 : offset;
+    patch.below = uniform ? 0 : below;
+    patch.beside = uniform ? 0 : beside;
+    return patch;
+  }
+
   // Row-major number of the first block within its plane; the host refuses planes of 2^31 blocks.
   __device__ __forceinline__ int block_index(const Geometry<V, LAST>& shape) const {
     return row * shape.columns + column;

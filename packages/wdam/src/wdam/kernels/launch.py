@@ -24,6 +24,7 @@ from wdam.kernels.layout import (
     power_of_two,
     vector_width,
 )
+from wdam.tiles import is_one_number
 
 __all__ = ["gate", "gate_backward", "input_gradient", "pool", "reweight", "subband_dot"]
 
@@ -137,21 +138,22 @@ def subband_dot(x: Tensor, dy: Tensor) -> Tensor:
 
     Args:
         x: ``(N, C, H, W)``.
-        dy: The same shape, any layout.
+        dy: The same shape, any layout; one number expanded to it, as from ``y.sum()``, is not written out.
     """
     map_ = FeatureMap.of(x)
-    dy = map_.like(dy)
     samples = x.shape[0]
     dot = torch.zeros(samples, SUBBANDS, dtype=accumulator(x.dtype), device=x.device)
     if x.numel() == 0:
         return dot
+    dy, uniform = _gradient(dy, map_)
     width = vector_width(map_.pitch, map_.tensor, dy)
     chunks = map_.chunks(width, gpu.multiprocessors(x.device), per_thread=UNITS_PER_THREAD_DOT)
     grid = samples * chunks.per_sample
     parts = dot.new_empty(grid, SUBBANDS)
     kernel = Kernel("wdam_backward.cu", f"wdam::subband_dot<{cpp_name(x.dtype)}, {width}, {_flag(map_.last)}>")
     addresses = (map_.tensor.data_ptr(), dy.data_ptr(), parts.data_ptr())
-    gpu.run(kernel, grid, chunks.threads, (*addresses, *x.shape[1:], chunks.per_sample, chunks.units), x.device)
+    arguments = (*addresses, int(uniform), *x.shape[1:], chunks.per_sample, chunks.units)
+    gpu.run(kernel, grid, chunks.threads, arguments, x.device)
     finish = Kernel("wdam_backward.cu", f"wdam::subband_dot_finish<{cpp_name(dot.dtype)}>")
     threads = max(WARP, min(MAX_THREADS, power_of_two(chunks.per_sample)))
     gpu.run(finish, samples, threads, (parts.data_ptr(), dot.data_ptr(), chunks.per_sample), x.device)
@@ -205,34 +207,45 @@ def input_gradient(  # noqa: PLR0917 - everything the forward knew
     g_mean: Tensor,
     g_max: Tensor,
     argmax: Tensor,
+    x: Tensor,
 ) -> Tensor:
-    """Return the gradient of ``x``, in dtype and layout of ``dy``.
+    """Return the gradient of ``x``, in its dtype and layout.
 
     Args:
-        dy: ``(N, C, H, W)``, gradient of what :func:`reweight` returned.
+        dy: ``(N, C, H, W)``, gradient of what :func:`reweight` returned, as for :func:`subband_dot`.
         w: As given to :func:`reweight`.
         scale: As given to :func:`reweight`.
         residual: As given to :func:`reweight`.
         g_mean: ``(N, 4C)``, gradient of the mean.
         g_max: ``(N, 4C)``, gradient of the maximum.
         argmax: ``(N, 4C)`` int32, where the maximum is.
+        x: As given to :func:`reweight`; its numbers are not read.
     """
-    map_ = FeatureMap.of(dy)
+    map_ = FeatureMap.of(x)
     dx = map_.empty()
     if dx.numel() == 0:
         return dx
-    acc = accumulator(dy.dtype)
+    acc = accumulator(x.dtype)
+    dy, uniform = _gradient(dy, map_)
     w, factor = w.to(acc).contiguous(), None if scale is None else scale.to(acc)
     pooled = [_aligned(tensor) for tensor in (g_mean.to(acc), g_max.to(acc), argmax)]
-    width = vector_width(map_.pitch, map_.tensor, dx)
+    width = vector_width(map_.pitch, dy, dx)
     per_thread = UNITS_PER_THREAD_GRADIENT if map_.last else UNITS_PER_THREAD
-    chunks = map_.chunks(width, gpu.multiprocessors(dy.device), per_thread=per_thread)
-    kernel = Kernel("wdam_backward.cu", f"wdam::input_gradient<{cpp_name(dy.dtype)}, {width}, {_flag(map_.last)}>")
-    addresses = (map_.tensor.data_ptr(), w.data_ptr(), _address(factor), *(part.data_ptr() for part in pooled))
-    numbers = (1.0 / (map_.rows * map_.columns), int(residual), *dy.shape[1:], chunks.per_sample, chunks.units)
-    grid = dy.shape[0] * chunks.per_sample
-    gpu.run(kernel, grid, chunks.threads, (*addresses, dx.data_ptr(), *numbers), dy.device)
+    chunks = map_.chunks(width, gpu.multiprocessors(x.device), per_thread=per_thread)
+    kernel = Kernel("wdam_backward.cu", f"wdam::input_gradient<{cpp_name(x.dtype)}, {width}, {_flag(map_.last)}>")
+    addresses = (dy.data_ptr(), w.data_ptr(), _address(factor), *(part.data_ptr() for part in pooled), dx.data_ptr())
+    flags = (1.0 / (map_.rows * map_.columns), int(residual), int(uniform))
+    arguments = (*addresses, *flags, *x.shape[1:], chunks.per_sample, chunks.units)
+    gpu.run(kernel, x.shape[0] * chunks.per_sample, chunks.threads, arguments, x.device)
     return dx
+
+
+def _gradient(dy: Tensor, map_: FeatureMap) -> tuple[Tensor, bool]:
+    """Return ``dy`` in dtype and layout of a map, or one vector of it and True when it is a single number expanded."""
+    if is_one_number(dy):
+        number = dy[0, 0, 0, 0].to(map_.tensor.dtype)
+        return number.repeat(VECTOR_BYTES // number.element_size()), True
+    return map_.like(dy), False
 
 
 def _pooled(splits: int, map_: FeatureMap) -> tuple[Tensor, Tensor, Tensor]:

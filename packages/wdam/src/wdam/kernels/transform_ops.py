@@ -3,19 +3,27 @@
 Each is the transpose of the other with the same filters and mode, so each is the other's gradient, to any order.
 :func:`split` and :func:`merge` are what the rest of the package calls: operators while a compiler traces, and otherwise
 ``torch.autograd.Function``, because an operator knows neither ``torch.func.grad`` nor forward derivatives.
+
+Four sub-bands are four tensors everywhere, never one of them stacked: neither direction copies them, nor does its
+gradient, and one that nobody wants any more frees its memory.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor
 
+from wdam.blocks import VmapInfo, lead
 from wdam.kernels import transforms
+from wdam.kernels.transforms import Bands
 
 __all__ = ["analysis", "merge", "split", "synthesis"]
+
+
+Argument: TypeAlias = Sequence[float] | str | int  # of a transform, beside tensors
 
 
 class _Context(Protocol):
@@ -27,7 +35,7 @@ class _Context(Protocol):
     size: tuple[int, int]
 
 
-def split(x: Tensor, low: Sequence[float], high: Sequence[float], mode: str) -> Tensor:
+def split(x: Tensor, low: Sequence[float], high: Sequence[float], mode: str) -> Bands:
     """Return the sub-bands of CUDA tensors; see :func:`wdam.kernels.transforms.dwt2`.
 
     Args:
@@ -37,19 +45,19 @@ def split(x: Tensor, low: Sequence[float], high: Sequence[float], mode: str) -> 
         mode: What lies behind the edges.
 
     Returns:
-        ``(4, ..., h, w)``: LL, LH, HL, HH.
+        LL, LH, HL and HH, each ``(..., h, w)``.
     """
-    apply: Callable[..., Tensor] = analysis if torch.compiler.is_compiling() else _Analysis.apply
+    apply: Callable[..., Bands] = analysis if torch.compiler.is_compiling() else _Analysis.apply
     return apply(x, low, high, mode)
 
 
 def merge(  # noqa: PLR0917 - as the operator's schema
-    subbands: Tensor, low: Sequence[float], high: Sequence[float], mode: str, height: int, width: int
+    bands: Bands, low: Sequence[float], high: Sequence[float], mode: str, height: int, width: int
 ) -> Tensor:
     """Undo :func:`split`; see :func:`wdam.kernels.transforms.idwt2`.
 
     Args:
-        subbands: ``(4, ..., h, w)``.
+        bands: LL, LH, HL and HH, each ``(..., h, w)``.
         low: PyWavelets' ``rec_lo``.
         high: PyWavelets' ``rec_hi``.
         mode: ``periodization`` if that was the mode of the decomposition, ``zero`` for all others.
@@ -60,74 +68,96 @@ def merge(  # noqa: PLR0917 - as the operator's schema
         ``(..., height, width)``.
     """
     apply: Callable[..., Tensor] = synthesis if torch.compiler.is_compiling() else _Synthesis.apply
-    return apply(subbands, low, high, mode, height, width)
+    return apply(*bands, low, high, mode, height, width)
 
 
 @torch.library.custom_op("wdam::analysis", mutates_args=(), device_types="cuda")
-def analysis(x: Tensor, low: Sequence[float], high: Sequence[float], mode: str) -> Tensor:
-    """Return ``(4, ..., h, w)`` from ``(..., H, W)``; see :func:`wdam.kernels.transforms.dwt2`."""
+def analysis(
+    x: Tensor, low: Sequence[float], high: Sequence[float], mode: str
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return four ``(..., h, w)`` from ``(..., H, W)``; see :func:`wdam.kernels.transforms.dwt2`."""
     return transforms.dwt2(x, low, high, mode)
 
 
 @torch.library.custom_op("wdam::synthesis", mutates_args=(), device_types="cuda")
 def synthesis(  # noqa: PLR0917
-    subbands: Tensor, low: Sequence[float], high: Sequence[float], mode: str, height: int, width: int
-) -> Tensor:
-    """Return ``(..., H, W)`` from ``(4, ..., h, w)``; see :func:`wdam.kernels.transforms.idwt2`."""
-    return transforms.idwt2(subbands, low, high, mode, height, width)
-
-
-@analysis.register_fake
-def _(x: Tensor, low: Sequence[float], high: Sequence[float], mode: str) -> Tensor:
-    sizes = [transforms.subband_size(size, len(low), mode) for size in x.shape[-2:]]
-    return x.new_empty((4, *x.shape[:-2], *sizes))
-
-
-@synthesis.register_fake
-def _(  # noqa: PLR0917
-    subbands: Tensor, low: Sequence[float], high: Sequence[float], mode: str, height: int, width: int
-) -> Tensor:
-    return subbands.new_empty((*subbands.shape[1:-2], height, width))
-
-
-def _keep_analysis(ctx: _Context, inputs: tuple[Tensor, Sequence[float], Sequence[float], str], output: Tensor) -> None:
-    x, ctx.low, ctx.high, ctx.mode = inputs
-    ctx.size = x.shape[-2], x.shape[-1]
-
-
-def _analysis_gradient(ctx: _Context, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-    return synthesis(gradient, ctx.low, ctx.high, ctx.mode, *ctx.size), None, None, None
-
-
-def _keep_synthesis(
-    ctx: _Context, inputs: tuple[Tensor, Sequence[float], Sequence[float], str, int, int], output: Tensor
-) -> None:
-    _, ctx.low, ctx.high, ctx.mode, *size = inputs
-    ctx.size = size[0], size[1]
-
-
-def _synthesis_gradient(ctx: _Context, gradient: Tensor) -> tuple[Tensor, None, None, None, None, None]:
-    return analysis(gradient, ctx.low, ctx.high, ctx.mode), None, None, None, None, None
-
-
-def _map_analysis(  # noqa: PLR0917
-    info: object, in_dims: tuple[int | None, ...], x: Tensor, low: Sequence[float], high: Sequence[float], mode: str
-) -> tuple[Tensor, int]:
-    # Leading axes are a batch already; sub-bands come before them.
-    return analysis(x.movedim(in_dims[0] or 0, 0), low, high, mode), 1
-
-
-def _map_synthesis(  # noqa: PLR0917
-    info: object,
-    in_dims: tuple[int | None, ...],
-    subbands: Tensor,
+    ll: Tensor,
+    lh: Tensor,
+    hl: Tensor,
+    hh: Tensor,
     low: Sequence[float],
     high: Sequence[float],
     mode: str,
     height: int,
     width: int,
+) -> Tensor:
+    """Return ``(..., H, W)`` from four ``(..., h, w)``; see :func:`wdam.kernels.transforms.idwt2`."""
+    return transforms.idwt2((ll, lh, hl, hh), low, high, mode, height, width)
+
+
+@analysis.register_fake
+def _(x: Tensor, low: Sequence[float], high: Sequence[float], mode: str) -> Bands:
+    sizes = [transforms.subband_size(size, len(low), mode) for size in x.shape[-2:]]
+    ll, lh, hl, hh = (x.new_empty((*x.shape[:-2], *sizes)) for _ in range(4))
+    return ll, lh, hl, hh
+
+
+@synthesis.register_fake
+def _(  # noqa: PLR0917
+    ll: Tensor,
+    lh: Tensor,
+    hl: Tensor,
+    hh: Tensor,
+    low: Sequence[float],
+    high: Sequence[float],
+    mode: str,
+    height: int,
+    width: int,
+) -> Tensor:
+    return ll.new_empty((*ll.shape[:-2], height, width))
+
+
+def _keep_analysis(ctx: _Context, inputs: tuple[Tensor, Sequence[float], Sequence[float], str], output: Bands) -> None:
+    x, ctx.low, ctx.high, ctx.mode = inputs
+    ctx.size = x.shape[-2], x.shape[-1]
+
+
+def _analysis_gradient(ctx: _Context, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+    return synthesis(*gradients, ctx.low, ctx.high, ctx.mode, *ctx.size), None, None, None
+
+
+def _keep_synthesis(
+    ctx: _Context,
+    inputs: tuple[Tensor, Tensor, Tensor, Tensor, Sequence[float], Sequence[float], str, int, int],
+    output: Tensor,
+) -> None:
+    *_, ctx.low, ctx.high, ctx.mode, height, width = inputs
+    ctx.size = height, width
+
+
+def _synthesis_gradient(ctx: _Context, gradient: Tensor) -> tuple[Tensor | None, ...]:
+    return *analysis(gradient, ctx.low, ctx.high, ctx.mode), *([None] * 5)
+
+
+def _map_analysis(
+    info: VmapInfo, in_dims: tuple[int | None, ...], x: Tensor, *others: Argument, op: Callable[..., Bands] = analysis
+) -> tuple[Bands, tuple[int, ...]]:
+    # Leading axes are a batch already.
+    return op(lead(x, in_dims[0], info.batch_size), *others), (0,) * 4
+
+
+def _map_synthesis(  # noqa: PLR0917
+    info: VmapInfo,
+    in_dims: tuple[int | None, ...],
+    ll: Tensor,
+    lh: Tensor,
+    hl: Tensor,
+    hh: Tensor,
+    *others: Argument,
+    op: Callable[..., Tensor] = synthesis,
 ) -> tuple[Tensor, int]:
-    return synthesis(subbands.movedim(in_dims[0] or 0, 1), low, high, mode, height, width), 0
+    bands = (lead(band, dim, info.batch_size) for band, dim in zip((ll, lh, hl, hh), in_dims, strict=False))
+    return op(*bands, *others), 0
 
 
 class _Analysis(torch.autograd.Function):
@@ -135,18 +165,19 @@ class _Analysis(torch.autograd.Function):
     setup_context = staticmethod(_keep_analysis)
 
     @staticmethod
-    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        return merge(gradient, ctx.low, ctx.high, ctx.mode, *ctx.size), None, None, None
+    def backward(ctx: _Context, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        ll, lh, hl, hh = gradients
+        return merge((ll, lh, hl, hh), ctx.low, ctx.high, ctx.mode, *ctx.size), None, None, None
 
     @staticmethod
-    def jvp(ctx: _Context, tangent: Tensor, *_: None) -> Tensor:
+    def jvp(ctx: _Context, tangent: Tensor, *_: None) -> Bands:
         return split(tangent, ctx.low, ctx.high, ctx.mode)
 
     @staticmethod
-    def vmap(  # noqa: PLR0917
-        info: object, in_dims: tuple[int | None, ...], x: Tensor, low: Sequence[float], high: Sequence[float], mode: str
-    ) -> tuple[Tensor, int]:
-        return split(x.movedim(in_dims[0] or 0, 0), low, high, mode), 1
+    def vmap(
+        info: VmapInfo, in_dims: tuple[int | None, ...], x: Tensor, *others: Argument
+    ) -> tuple[Bands, tuple[int, ...]]:
+        return _map_analysis(info, in_dims, x, *others, op=_Analysis.apply)
 
 
 class _Synthesis(torch.autograd.Function):
@@ -154,25 +185,26 @@ class _Synthesis(torch.autograd.Function):
     setup_context = staticmethod(_keep_synthesis)
 
     @staticmethod
-    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, None, None, None, None, None]:
-        return split(gradient, ctx.low, ctx.high, ctx.mode), None, None, None, None, None
+    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return *split(gradient, ctx.low, ctx.high, ctx.mode), *([None] * 5)
 
     @staticmethod
-    def jvp(ctx: _Context, tangent: Tensor, *_: None) -> Tensor:
-        return merge(tangent, ctx.low, ctx.high, ctx.mode, *ctx.size)
+    def jvp(ctx: _Context, *tangents: Tensor | None) -> Tensor:
+        known = next(tangent for tangent in tangents if tangent is not None)
+        ll, lh, hl, hh = (torch.zeros_like(known) if tangent is None else tangent for tangent in tangents[:4])
+        return merge((ll, lh, hl, hh), ctx.low, ctx.high, ctx.mode, *ctx.size)
 
     @staticmethod
     def vmap(  # noqa: PLR0917
-        info: object,
+        info: VmapInfo,
         in_dims: tuple[int | None, ...],
-        subbands: Tensor,
-        low: Sequence[float],
-        high: Sequence[float],
-        mode: str,
-        height: int,
-        width: int,
+        ll: Tensor,
+        lh: Tensor,
+        hl: Tensor,
+        hh: Tensor,
+        *others: Argument,
     ) -> tuple[Tensor, int]:
-        return merge(subbands.movedim(in_dims[0] or 0, 1), low, high, mode, height, width), 0
+        return _map_synthesis(info, in_dims, ll, lh, hl, hh, *others, op=_Synthesis.apply)
 
 
 analysis.register_autograd(_analysis_gradient, setup_context=_keep_analysis)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cache
 from typing import TypeAlias
 
 import torch
@@ -17,8 +17,9 @@ from wdam.kernels import device as gpu
 from wdam.kernels.compile import Kernel
 from wdam.kernels.layout import MAX_THREADS, SUBBANDS, VECTOR_BYTES, accumulator, ceil_div, cpp_name, vector_width
 
-__all__ = ["MODES", "dwt2", "idwt2", "is_haar", "subband_size"]
+__all__ = ["MODES", "Bands", "dwt2", "idwt2", "is_haar", "subband_size"]
 
+Bands: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]  # LL, LH, HL, HH
 Sizes: TypeAlias = tuple[int, int, int, int]  # outer, size, count and inner of filterbank.cu
 
 MODES = {"zero": 0, "symmetric": 1, "reflect": 2, "periodic": 3, "periodization": 4}  # as in wdam_common.cuh
@@ -44,7 +45,7 @@ def subband_size(size: int, length: int, mode: str) -> int:
     return (size + 1) // 2 if mode == "periodization" else (size + length - 1) // 2
 
 
-def dwt2(x: Tensor, low: Sequence[float], high: Sequence[float], mode: str) -> Tensor:
+def dwt2(x: Tensor, low: Sequence[float], high: Sequence[float], mode: str) -> Bands:
     """Transform the last two axes.
 
     Args:
@@ -54,38 +55,40 @@ def dwt2(x: Tensor, low: Sequence[float], high: Sequence[float], mode: str) -> T
         mode: What lies behind the edges: a key of :data:`MODES`.
 
     Returns:
-        ``(4, ..., h, w)`` in the dtype of ``x``: LL, LH, HL, HH; sizes as in :func:`subband_size`.
+        LL, LH, HL and HH, each ``(..., h, w)`` in the dtype of ``x`` and in memory of its own; sizes as in
+        :func:`subband_size`.
     """
     *lead, height, width = x.shape
     rows, columns = (subband_size(size, len(low), mode) for size in (height, width))
-    out = torch.empty((SUBBANDS, *lead, rows, columns), dtype=x.dtype, device=x.device)
-    if out.numel() == 0:
-        return out
+    ll, lh, hl, hh = bands = _rooms((*lead, rows, columns), x.dtype, x.device)
+    if ll.numel() == 0:
+        return bands
     x, planes = x.contiguous(), math.prod(lead)
     if is_haar(low, high):
-        vector = _haar_vector(out, x)
+        vector = _haar_vector(bands, x)
         kernel = Kernel("haar.cu", f"wdam::haar_analysis<{cpp_name(x.dtype)}, {vector}>")
-        arguments = (x.data_ptr(), out.data_ptr(), planes, height, width, MODES[mode])
+        addresses = (tensor.data_ptr() for tensor in (x, *bands))
+        arguments = (*addresses, planes, height, width, MODES[mode])
         units = planes * rows * (columns // vector)
         gpu.run(kernel, ceil_div(units, MAX_THREADS), MAX_THREADS, arguments, x.device)
-        return out
+        return bands
     taps = _taps(tuple(low), tuple(high), accumulator(x.dtype), x.device)
     half = torch.empty((2, *lead, height, columns), dtype=taps.dtype, device=x.device)
     _analyse(x, half[0], half[1], taps, mode, (planes * height, width, columns, 1))
-    _analyse(half[0], out[0], out[1], taps, mode, (planes, height, rows, columns))
-    _analyse(half[1], out[2], out[3], taps, mode, (planes, height, rows, columns))
-    return out
+    _analyse(half[0], ll, lh, taps, mode, (planes, height, rows, columns))
+    _analyse(half[1], hl, hh, taps, mode, (planes, height, rows, columns))
+    return bands
 
 
 def idwt2(  # noqa: PLR0917 - as the operator's schema
-    subbands: Tensor, low: Sequence[float], high: Sequence[float], mode: str, height: int, width: int
+    bands: Bands, low: Sequence[float], high: Sequence[float], mode: str, height: int, width: int
 ) -> Tensor:
     """Return the transpose of :func:`dwt2` with the same filters and mode.
 
     With reconstruction filters and mode ``zero`` (or ``periodization``) that is the inverse transform.
 
     Args:
-        subbands: ``(4, ..., h, w)``.
+        bands: LL, LH, HL and HH, each ``(..., h, w)`` wherever it lies; only one that is not contiguous is copied.
         low: Low-pass filter in correlation order.
         high: High-pass filter, as long.
         mode: A key of :data:`MODES`.
@@ -93,26 +96,27 @@ def idwt2(  # noqa: PLR0917 - as the operator's schema
         width: ``W`` of the result.
 
     Returns:
-        ``(..., H, W)`` in the dtype of ``subbands``.
+        ``(..., H, W)`` in the dtype of the sub-bands.
     """
-    lead, (rows, columns) = subbands.shape[1:-2], subbands.shape[-2:]
-    x = torch.empty((*lead, height, width), dtype=subbands.dtype, device=subbands.device)
+    *lead, rows, columns = bands[0].shape
+    x = torch.empty((*lead, height, width), dtype=bands[0].dtype, device=bands[0].device)
     if x.numel() == 0:
         return x
-    subbands, planes = subbands.contiguous(), math.prod(lead)
+    ll, lh, hl, hh = (band.contiguous() for band in bands)
+    bands, planes = (ll, lh, hl, hh), math.prod(lead)
     if is_haar(low, high):
         if mode != "zero" and (height % 2 or width % 2):
-            return _fold(idwt2(subbands, low, high, "zero", 2 * rows, 2 * columns), height, width, mode)
-        vector = _haar_vector(subbands, x)
+            return _fold(idwt2(bands, low, high, "zero", 2 * rows, 2 * columns), height, width, mode)
+        vector = _haar_vector(bands, x)
         kernel = Kernel("haar.cu", f"wdam::haar_synthesis<{cpp_name(x.dtype)}, {vector}>")
-        arguments = (subbands.data_ptr(), x.data_ptr(), planes, height, width)
+        arguments = (*(tensor.data_ptr() for tensor in (*bands, x)), planes, height, width)
         units = planes * rows * (columns // vector)
         gpu.run(kernel, ceil_div(units, MAX_THREADS), MAX_THREADS, arguments, x.device)
         return x
     taps = _taps(tuple(low), tuple(high), accumulator(x.dtype), x.device)
     half = torch.empty((2, *lead, height, columns), dtype=taps.dtype, device=x.device)
-    _synthesise(subbands[0], subbands[1], half[0], taps, mode, (planes, height, rows, columns))
-    _synthesise(subbands[2], subbands[3], half[1], taps, mode, (planes, height, rows, columns))
+    _synthesise(ll, lh, half[0], taps, mode, (planes, height, rows, columns))
+    _synthesise(hl, hh, half[1], taps, mode, (planes, height, rows, columns))
     _synthesise(half[0], half[1], x, taps, mode, (planes * height, width, columns, 1))
     return x
 
@@ -142,9 +146,13 @@ def _launch(  # noqa: PLR0917
     gpu.run(kernel, ceil_div(results, MAX_THREADS), MAX_THREADS, arguments, taps.device)
 
 
-@lru_cache(maxsize=256)
+@cache
 def _taps(low: tuple[float, ...], high: tuple[float, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Return both filters on the device, ``(2, L)``; kept there, so that only a first call copies."""
+    """Return both filters on the device, ``(2, L)``, copied there by the first call.
+
+    Kept for good, some hundred bytes for each wavelet: were their memory given back, a kernel on another stream or a
+    captured graph might still read it.
+    """
     with torch.inference_mode(False):
         return torch.tensor((low, high), dtype=dtype, device=device)
 
@@ -154,11 +162,16 @@ def _copied(size: int, mode: str) -> int:
     return {"reflect": max(size - 2, 0), "periodic": 0}.get(mode, size - 1)
 
 
-def _haar_vector(subbands: Tensor, x: Tensor) -> int:
+def _rooms(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Bands:
+    ll, lh, hl, hh = (torch.empty(shape, dtype=dtype, device=device) for _ in range(SUBBANDS))
+    return ll, lh, hl, hh
+
+
+def _haar_vector(bands: Bands, x: Tensor) -> int:
     """Return how many numbers of each sub-band a thread handles; of ``x`` it moves twice as many."""
     if x.shape[-1] % 2:
         return 1
-    width = vector_width(subbands.shape[-1], subbands)
+    width = vector_width(bands[0].shape[-1], *bands)
     while width > 1 and x.data_ptr() % min(VECTOR_BYTES, 2 * width * x.element_size()):
         width //= 2
     return width
