@@ -83,7 +83,10 @@ PACKAGES = (
         siblings=("fmas",),
     ),
 )
-EDITABLE = tuple(part for package in PACKAGES for part in ("-e", f"packages/{package.folder}"))
+EXTRAS = {"evaluate": "[cli]"}  # of packages whose command, and with it half of their tests, needs them
+EDITABLE = tuple(
+    part for package in PACKAGES for part in ("-e", f"packages/{package.folder}{EXTRAS.get(package.folder, '')}")
+)
 EXAMPLES = tuple(sorted(path.parent.relative_to(ROOT).as_posix() for path in ROOT.glob("examples/*/pyproject.toml")))
 EDITABLE_EXAMPLES = tuple(part for example in EXAMPLES for part in ("-e", example))
 
@@ -169,11 +172,12 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def vision(session: nox.Session) -> None:
-    """Insert WDAM into the ResNets of torchvision, timm and transformers; ONNX and hub (2 GB to install, offline)."""
+    """Insert WDAM into others' ResNets; ONNX, hub, and evaluate's torchmetrics wrapper (2 GB to install, offline)."""
     outside = ("torchvision", "timm", "transformers", "onnx", "onnxruntime", "onnxscript")
-    install(session, "-e", "packages/wdam[hub]", *outside, *TEST_TOOLS)
+    install(session, "-e", "packages/wdam[hub]", "-e", "packages/evaluate[torchmetrics]", *outside, *TEST_TOOLS)
     # tests/vision must be named as well: its conftest.py makes torchvision importable beside CPU torch.
-    chosen = ("tests/vision", *(f"tests/wdam/test_{job}.py" for job in ("docs_wdam", "hub", "onnx")))
+    jobs = ("wdam/test_docs_wdam", "wdam/test_hub", "wdam/test_onnx", "evaluate/test_torchmetrics_wrapper")
+    chosen = ("tests/vision", *(f"tests/{job}.py" for job in jobs))
     session.run("pytest", "-n", "2", *chosen, *session.posargs, env=QUIET_HOUSE)
 
 
@@ -217,5 +221,8 @@ def bench(session: nox.Session) -> None:
     if not commands:
         session.skip("no package has a benchmark yet")
     install(session, *EDITABLE)
+    if any("evaluate" in command[0] for command in commands):
+        # What evaluate is measured beside; anomalib and adeval may join them by hand: 2 GB, and a GUI build of OpenCV.
+        install(session, "scikit-learn")
     for command in commands:
         session.run("python", *command)

@@ -215,14 +215,15 @@ def _bounded(
 ) -> Bounded:
     """Widen the bounds by the rounding errors, keep all three in [0, 1] and in order.
 
-    What is not ``summed`` in floating point but divided once comes out the same wherever it is computed.
+    What is not ``summed`` in floating point but divided once comes out the same wherever it is computed: it needs no
+    bounds where every bin holds one score.
     """
     value = min(1.0, max(0.0, value))
     if bins.exact:
         lower = upper = value
         if not summed:
             return Bounded(value, value, value, limit, threshold)
-    slack = uncertain + (_SUM_ERROR if summed else 0.0)
+    slack = _SUM_ERROR + uncertain
     return Bounded(value, max(0.0, min(value, lower - slack)), min(1.0, max(value, upper + slack)), limit, threshold)
 
 

@@ -11,7 +11,7 @@ from fmas_evaluate.counts import DefectCounts
 from fmas_evaluate.errors import InvalidInput
 from fmas_evaluate.regions import CONNECTIVITY
 
-__all__ = ["METRICS", "Evaluation", "Result", "aupro_name", "result_of"]
+__all__ = ["METRICS", "ROUNDING", "Evaluation", "Result", "aupro_name", "result_of"]
 
 METRICS: Final = ("image_auroc", "pixel_auroc", "average_precision", "f1_max", "aupro")
 """The metrics of every evaluation, in the order they are shown."""

@@ -3,7 +3,7 @@
 // Pass 1, `subband_dot`: d loss / d w_k = sum over the sample of DWT(x)_k * DWT(dy)_k. Pass 2, `input_gradient`: the
 // forward's XOR convolution on dy, plus what flows back through the mean and the maximum.
 //
-// With `uniform`, dy is one number everywhere (the gradient of a sum) and its memory holds that number V times.
+// UNIFORM: dy is one number everywhere, the gradient of a sum, and its memory holds only that.
 #include "wdam_common.cuh"
 
 namespace wdam {
@@ -26,24 +26,23 @@ __device__ __forceinline__ A block_sum(const A (&values)[SUBBANDS]) {
 
 // parts (samples, blocks_per_sample, 4); four times the products of the sub-bands. dy behind an odd edge is zero:
 // cropping is the adjoint of that.
-template <typename T, int V, bool LAST>
+template <typename T, int V, bool LAST, bool UNIFORM = false>
 __global__ void __launch_bounds__(MAX_THREADS)
     subband_dot(const T* __restrict__ x, const T* __restrict__ dy, typename Accumulator<T>::Type* __restrict__ parts,
-                int64 uniform, int64 channels, int64 height, int64 width, int64 blocks_per_sample,
-                int64 units_per_block) {
+                int64 channels, int64 height, int64 width, int64 blocks_per_sample, int64 units_per_block) {
   using A = typename Accumulator<T>::Type;
   const Geometry<V, LAST> shape(channels, height, width);
   const Division place = divide(blockIdx.x, blocks_per_sample);  // sample, chunk
   const int64 begin = place.remainder * units_per_block;
   const int64 end = smaller(begin + units_per_block, shape.units());
   const int64 base = place.quotient * shape.sample_size();
-  const T* dy_sample = uniform ? dy : dy + base;
   A dot[SUBBANDS] = {A(0), A(0), A(0), A(0)};
   for (int64 unit = begin + threadIdx.x; unit < end; unit += blockDim.x) {
     const Patch<T, V, LAST> patch(shape, unit);
     A pixel[PIXELS][Patch<T, V, LAST>::BLOCKS], gradient[PIXELS][Patch<T, V, LAST>::BLOCKS];
     patch.template load<true>(x + base, pixel);
-    patch.within(uniform != 0).template load<false>(dy_sample, gradient);
+    if constexpr (UNIFORM) patch.fill(widen(dy[0]), gradient);
+    else patch.template load<false>(dy + base, gradient);
 #pragma unroll
     for (int lane = 0; lane < Patch<T, V, LAST>::BLOCKS; ++lane) {
       const Quad<A> left = butterfly(pixel[0][lane], pixel[1][lane], pixel[2][lane], pixel[3][lane]);
@@ -73,14 +72,14 @@ __global__ void __launch_bounds__(MAX_THREADS)
 }
 
 // dx. g_mean, g_max and argmax are (samples, 4C); `mean_factor` is 1 / (blocks per plane).
-template <typename T, int V, bool LAST>
+template <typename T, int V, bool LAST, bool UNIFORM = false>
 __global__ void __launch_bounds__(MAX_THREADS, sizeof(T) == 8 || (LAST && V >= 4) ? 2 : 0)
     input_gradient(const T* __restrict__ dy, const typename Accumulator<T>::Type* __restrict__ weights,
                    const typename Accumulator<T>::Type* __restrict__ scale,
                    const typename Accumulator<T>::Type* __restrict__ g_mean,
                    const typename Accumulator<T>::Type* __restrict__ g_max, const int* __restrict__ argmax,
-                   T* __restrict__ dx, double mean_factor, int64 residual, int64 uniform, int64 channels, int64 height,
-                   int64 width, int64 blocks_per_sample, int64 units_per_block) {
+                   T* __restrict__ dx, double mean_factor, int64 residual, int64 channels, int64 height, int64 width,
+                   int64 blocks_per_sample, int64 units_per_block) {
   using A = typename Accumulator<T>::Type;
   constexpr int BLOCKS = Patch<T, V, LAST>::BLOCKS;
   constexpr int OWNERS = LAST ? V : 1;  // channels in a unit
@@ -91,12 +90,12 @@ __global__ void __launch_bounds__(MAX_THREADS, sizeof(T) == 8 || (LAST && V >= 4
   const int64 end = smaller(begin + units_per_block, shape.units());
   const XorConvolution<A> convolution(weights + place.quotient * SUBBANDS, scale, residual != 0);
   const int64 base = place.quotient * shape.sample_size();
-  const T* dy_sample = uniform ? dy : dy + base;
   const A half_mean = A(0.5) * A(mean_factor);
   for (int64 unit = begin + threadIdx.x; unit < end; unit += blockDim.x) {
     const Patch<T, V, LAST> patch(shape, unit);
     A pixel[PIXELS][BLOCKS];
-    patch.within(uniform != 0).template load<false>(dy_sample, pixel);
+    if constexpr (UNIFORM) patch.fill(widen(dy[0]), pixel);
+    else patch.template load<false>(dy + base, pixel);
     convolution.apply(pixel);
     const int block = patch.block_index(shape);
     // Unrolled, the loop over sub-bands would fetch the pooled gradients of V channels for all of them at once: spills.

@@ -256,15 +256,6 @@ struct Patch {
     beside = has_beside ? step : 0;
   }
 
-  // The same unit in a tensor whose numbers are all equal if `uniform`: of it only the first V exist in memory.
-  __device__ __forceinline__ Patch within(bool uniform) const {
-    Patch patch = *this;
-    patch.offset = uniform ? 0 : offset;
-    patch.below = uniform ? 0 : below;
-    patch.beside = uniform ? 0 : beside;
-    return patch;
-  }
-
   // Row-major number of the first block within its plane; the host refuses planes of 2^31 blocks.
   __device__ __forceinline__ int block_index(const Geometry<V, LAST>& shape) const {
     return row * shape.columns + column;
@@ -301,6 +292,16 @@ struct Patch {
         pixel[2][lane] = REPLICATE || has_below ? widen(lower.lane[2 * lane]) : A(0);
         pixel[3][lane] = REPLICATE || has_below ? widen(lower.lane[2 * lane + 1]) : A(0);
       }
+    }
+  }
+
+  // What `load<false>` reads from a tensor that is one number everywhere.
+  __device__ __forceinline__ void fill(A number, A (&pixel)[PIXELS][BLOCKS]) const {
+#pragma unroll
+    for (int p = 0; p < PIXELS; ++p) {
+      const bool exists = ((p & 1) == 0 || has_beside) && ((p & 2) == 0 || has_below);
+#pragma unroll
+      for (int lane = 0; lane < BLOCKS; ++lane) pixel[p][lane] = exists ? number : A(0);
     }
   }
 

@@ -145,8 +145,9 @@ def subband_dot(x: Tensor, dy: Tensor) -> Tensor:
     dot = torch.zeros(samples, SUBBANDS, dtype=accumulator(x.dtype), device=x.device)
     if x.numel() == 0:
         return dot
-    dy, uniform = _gradient(dy, map_)
-    width = vector_width(map_.pitch, map_.tensor, dy)
+    uniform = is_one_number(dy)
+    dy = dy.to(map_.tensor.dtype) if uniform else map_.like(dy)
+    width = vector_width(map_.pitch, map_.tensor, *([] if uniform else [dy]))
     chunks = map_.chunks(width, gpu.multiprocessors(x.device), per_thread=UNITS_PER_THREAD_DOT)
     grid = samples * chunks.per_sample
     parts = dot.new_empty(grid, SUBBANDS)
