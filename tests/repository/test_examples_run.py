@@ -33,12 +33,16 @@ def test_docstrings(path: Path) -> None:
 
 @pytest.mark.parametrize("path", READMES, ids=relative)
 def test_readme_prints_what_it_says(path: Path) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    fenced = r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?"
+    blocks = re.findall(fenced, path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     assert blocks
-    for block in blocks:
+    for block, output in blocks:
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             exec(compile(block, str(path), "exec"), {})  # noqa: S102 (our own README)
+        if output:
+            assert printed.getvalue() == output
+            continue
         claimed = re.findall(r"^print\(.*\)  # (.*)$", block, flags=re.MULTILINE)
         assert len(claimed) == len(printed.getvalue().splitlines())
         for claim, line in zip(claimed, printed.getvalue().splitlines(), strict=True):

@@ -41,8 +41,10 @@ def instances() -> Iterator[Kernel]:
                 yield Kernel("wdam_pool.cu", f"wdam::pool_channels_last<{type_}, {width}>")
             for last in ("false", "true"):
                 yield Kernel("wdam_reweight.cu", f"wdam::reweight<{type_}, {width}, {last}>")
-                yield Kernel("wdam_backward.cu", f"wdam::subband_dot<{type_}, {width}, {last}>")
-                yield Kernel("wdam_backward.cu", f"wdam::input_gradient<{type_}, {width}, {last}>")
+                for uniform in ("false", "true"):
+                    for name in ("subband_dot", "input_gradient"):
+                        expression = f"wdam::{name}<{type_}, {width}, {last}, {uniform}>"
+                        yield Kernel("wdam_backward.cu", expression)
             for name in ("analysis", "synthesis"):
                 yield Kernel("haar.cu", f"wdam::haar_{name}<{type_}, {width}>")
         for source, result in sorted({(type_, acc), (acc, type_)}):

@@ -17,8 +17,8 @@ METRICS: Final = ("image_auroc", "pixel_auroc", "average_precision", "f1_max", "
 """The metrics of every evaluation, in the order they are shown."""
 
 
-ROUNDING: Final = 2.0**-40
-"""Bounds as close as this, about 1e-12, differ by what sums of floats round off, not by what is unknown."""
+ROUNDING: Final = 2.0**-30
+"""Bounds as close as this, about 1e-9, differ by what sums of floats round off, not by what is unknown."""
 
 
 class Result(float):

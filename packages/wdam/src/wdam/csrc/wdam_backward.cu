@@ -26,7 +26,7 @@ __device__ __forceinline__ A block_sum(const A (&values)[SUBBANDS]) {
 
 // parts (samples, blocks_per_sample, 4); four times the products of the sub-bands. dy behind an odd edge is zero:
 // cropping is the adjoint of that.
-template <typename T, int V, bool LAST, bool UNIFORM = false>
+template <typename T, int V, bool LAST, bool UNIFORM>
 __global__ void __launch_bounds__(MAX_THREADS)
     subband_dot(const T* __restrict__ x, const T* __restrict__ dy, typename Accumulator<T>::Type* __restrict__ parts,
                 int64 channels, int64 height, int64 width, int64 blocks_per_sample, int64 units_per_block) {
@@ -72,7 +72,7 @@ __global__ void __launch_bounds__(MAX_THREADS)
 }
 
 // dx. g_mean, g_max and argmax are (samples, 4C); `mean_factor` is 1 / (blocks per plane).
-template <typename T, int V, bool LAST, bool UNIFORM = false>
+template <typename T, int V, bool LAST, bool UNIFORM>
 __global__ void __launch_bounds__(MAX_THREADS, sizeof(T) == 8 || (LAST && V >= 4) ? 2 : 0)
     input_gradient(const T* __restrict__ dy, const typename Accumulator<T>::Type* __restrict__ weights,
                    const typename Accumulator<T>::Type* __restrict__ scale,

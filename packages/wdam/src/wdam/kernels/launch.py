@@ -145,15 +145,15 @@ def subband_dot(x: Tensor, dy: Tensor) -> Tensor:
     dot = torch.zeros(samples, SUBBANDS, dtype=accumulator(x.dtype), device=x.device)
     if x.numel() == 0:
         return dot
-    uniform = is_one_number(dy)
-    dy = dy.to(map_.tensor.dtype) if uniform else map_.like(dy)
-    width = vector_width(map_.pitch, map_.tensor, *([] if uniform else [dy]))
+    dy, uniform = _gradient(dy, map_)
+    width = vector_width(map_.pitch, map_.tensor, map_.tensor if uniform else dy)
     chunks = map_.chunks(width, gpu.multiprocessors(x.device), per_thread=UNITS_PER_THREAD_DOT)
     grid = samples * chunks.per_sample
     parts = dot.new_empty(grid, SUBBANDS)
-    kernel = Kernel("wdam_backward.cu", f"wdam::subband_dot<{cpp_name(x.dtype)}, {width}, {_flag(map_.last)}>")
+    template = f"{cpp_name(x.dtype)}, {width}, {_flag(map_.last)}, {_flag(uniform)}"
+    kernel = Kernel("wdam_backward.cu", f"wdam::subband_dot<{template}>")
     addresses = (map_.tensor.data_ptr(), dy.data_ptr(), parts.data_ptr())
-    arguments = (*addresses, int(uniform), *x.shape[1:], chunks.per_sample, chunks.units)
+    arguments = (*addresses, *x.shape[1:], chunks.per_sample, chunks.units)
     gpu.run(kernel, grid, chunks.threads, arguments, x.device)
     finish = Kernel("wdam_backward.cu", f"wdam::subband_dot_finish<{cpp_name(dot.dtype)}>")
     threads = max(WARP, min(MAX_THREADS, power_of_two(chunks.per_sample)))
@@ -230,22 +230,21 @@ def input_gradient(  # noqa: PLR0917 - everything the forward knew
     dy, uniform = _gradient(dy, map_)
     w, factor = w.to(acc).contiguous(), None if scale is None else scale.to(acc)
     pooled = [_aligned(tensor) for tensor in (g_mean.to(acc), g_max.to(acc), argmax)]
-    width = vector_width(map_.pitch, dy, dx)
+    width = vector_width(map_.pitch, dx, dx if uniform else dy)
     per_thread = UNITS_PER_THREAD_GRADIENT if map_.last else UNITS_PER_THREAD
     chunks = map_.chunks(width, gpu.multiprocessors(x.device), per_thread=per_thread)
-    kernel = Kernel("wdam_backward.cu", f"wdam::input_gradient<{cpp_name(x.dtype)}, {width}, {_flag(map_.last)}>")
+    template = f"{cpp_name(x.dtype)}, {width}, {_flag(map_.last)}, {_flag(uniform)}"
+    kernel = Kernel("wdam_backward.cu", f"wdam::input_gradient<{template}>")
     addresses = (dy.data_ptr(), w.data_ptr(), _address(factor), *(part.data_ptr() for part in pooled), dx.data_ptr())
-    flags = (1.0 / (map_.rows * map_.columns), int(residual), int(uniform))
-    arguments = (*addresses, *flags, *x.shape[1:], chunks.per_sample, chunks.units)
-    gpu.run(kernel, x.shape[0] * chunks.per_sample, chunks.threads, arguments, x.device)
+    numbers = (1.0 / (map_.rows * map_.columns), int(residual), *x.shape[1:], chunks.per_sample, chunks.units)
+    gpu.run(kernel, x.shape[0] * chunks.per_sample, chunks.threads, (*addresses, *numbers), x.device)
     return dx
 
 
 def _gradient(dy: Tensor, map_: FeatureMap) -> tuple[Tensor, bool]:
-    """Return ``dy`` in dtype and layout of a map, or one vector of it and True when it is a single number expanded."""
+    """Return ``dy`` in dtype and layout of a map and False, or its only number, a scalar, and True."""
     if is_one_number(dy):
-        number = dy[0, 0, 0, 0].to(map_.tensor.dtype)
-        return number.repeat(VECTOR_BYTES // number.element_size()), True
+        return dy[0, 0, 0, 0].to(map_.tensor.dtype), True
     return map_.like(dy), False
 
 
