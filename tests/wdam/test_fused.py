@@ -249,9 +249,9 @@ class CpuPasses:
         return gate_backward(dw, w, mean, maximum, w1, w2)
 
     def input_gradient(self, dy: torch.Tensor, w: torch.Tensor, *rest: object) -> torch.Tensor:
-        scale, residual, from_mean, from_max, argmax = rest
-        dx = torch.empty_like(dy)
-        passes.input_gradient(TilePlan(dy), dy, dx, passes.mix_of(w, scale, residual), from_mean, from_max, argmax)
+        scale, residual, from_mean, from_max, argmax, x = rest
+        dx = torch.empty_like(x)
+        passes.input_gradient(TilePlan(x), dy, dx, passes.mix_of(w, scale, residual), from_mean, from_max, argmax)
         return dx
 
 

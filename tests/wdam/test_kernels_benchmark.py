@@ -59,6 +59,25 @@ def test_the_library_baseline_computes_the_same(bench):
     torch.testing.assert_close(library(x), module(x), rtol=1e-5, atol=1e-5)
 
 
+def test_the_transforms_are_measured_in_both_directions(bench, monkeypatch):
+    runs = []
+
+    def timed(work, options):
+        results = work()
+        runs.append(tuple(tuple(result.shape) for result in results))
+        return bench.Timing(float(len(runs)), 0.0, 0.0)
+
+    monkeypatch.setattr(bench, "timed", timed)
+    monkeypatch.setattr(bench, "peak", lambda work, size: float(size))
+    rows = bench.transforms(torch.randn(2, 3, 8, 10), bench.Timing(2.0, 2.0, 2.0), None)
+    assert [row.name for row in rows] == ["dwt2 haar", "idwt2 haar", "dwt2 db4", "idwt2 db4"]
+    whole, bands, longer = ((2, 3, 8, 10),), ((2, 3, 4, 5),) * 4, ((2, 3, 7, 8),) * 4
+    assert runs == [bands, whole, whole, bands, longer, whole, whole, longer]
+    assert [row.forward_copies for row in rows] == [0.5, 1.5, 2.5, 3.5]
+    assert [row.both_copies for row in rows] == [1.0, 2.0, 3.0, 4.0]
+    assert [row.inference_memory for row in rows] == [4.0 * 480, 4.0 * 480, 4.0 * 480, 4.0 * 1344]
+
+
 def test_a_table_leaves_unmeasured_cells_empty(bench):
     rows = [
         bench.Row("measured", bench.Timing(2.0, 1.0, 3.0), None, 1.6, None, 1.01),

@@ -144,7 +144,7 @@ def test_every_pass_equals_the_plain_formula(forwards, shape, dtype, layout):
     dot = launch.subband_dot(x, dy)
     _close(scale * dot, exact_w.grad, acc, max(1.0, x[0].numel() ** 0.5))
 
-    dx = launch.input_gradient(dy, w, factor, residual, g_mean, g_max, got_where)
+    dx = launch.input_gradient(dy, w, factor, residual, g_mean, g_max, got_where, x)
     assert dx.dtype == dtype and dx.is_contiguous(memory_format=layout)
     _close(dx, exact_x.grad, dtype, 2.0)
 
@@ -176,7 +176,7 @@ def test_the_winner_of_a_tie_gets_the_gradient(shim, layout):
     x = torch.ones(1, 8, 5, 5, dtype=torch.float32).contiguous(memory_format=layout)
     where = launch.pool(x)[2]
     zeros, ones = torch.zeros(1, 32), torch.ones(1, 32)
-    dx = launch.input_gradient(torch.zeros_like(x), torch.zeros(1, 4), None, False, zeros, ones, where)
+    dx = launch.input_gradient(torch.zeros_like(x), torch.zeros(1, 4), None, False, zeros, ones, where, x)
     expected = torch.zeros(1, 8, 5, 5)
     expected[:, :, 0, 0] = 2  # the four sub-bands of block 0 pull pixel a up and cancel elsewhere
     assert torch.equal(dx, expected)
@@ -294,7 +294,7 @@ def test_nothing_outside_the_tensors_is_read_or_written(forwards, monkeypatch, o
     _close(pooled[1], maximum, _acc(dtype))
     assert launch.subband_dot(x, dy).isfinite().all()
     zeros = torch.zeros(2, 32, dtype=_acc(dtype))
-    assert launch.input_gradient(dy, w, None, True, zeros, zeros, where).isfinite().all()
+    assert launch.input_gradient(dy, w, None, True, zeros, zeros, where, x).isfinite().all()
     for buffer in outputs:
         assert (buffer[:offset] == 123).all() and (buffer[offset + 2 * 8 * 3 * 8 :] == 123).all()
     assert len(outputs) == 2
@@ -315,6 +315,37 @@ def test_strided_and_mixed_layouts(forwards):
     assert torch.equal(launch.subband_dot(x, dy.contiguous(memory_format=torch.channels_last)), same)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS, ids=["nchw", "nhwc"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 1, 1, 2), (2, 16, 6, 16)], ids=str)
+def test_a_gradient_of_one_number_is_not_written_out(forwards, shape, dtype, layout):
+    """As ``y.sum()`` sends back: the same bits as written out, from the instances that read one number."""
+    x = _random(shape, dtype).contiguous(memory_format=layout)
+    dy = torch.tensor([float("nan"), -1.75, float("nan")], dtype=torch.float64)[1].expand(shape)
+    w = torch.sigmoid(_random((shape[0], 4), _acc(dtype), 2))
+    g_mean, g_max = (_random((shape[0], 4 * shape[1]), _acc(dtype), seed) for seed in (3, 4))
+    where, written = launch.pool(x)[2], dy.to(dtype).contiguous(memory_format=layout).clone()
+    results = []
+    for given in (dy, written):
+        del forwards.launched[:]
+        dot = launch.subband_dot(x, given)
+        results.append((dot, launch.input_gradient(given, w, None, True, g_mean, g_max, where, x)))
+        names = [name for name in forwards.launched if "finish" not in name]
+        # A single pixel has no strides to tell.
+        assert all(name.endswith(f", {str(given is dy and x.numel() > 1).lower()}>") for name in names)
+        assert len(names) == 2
+    assert all(torch.equal(left, right) for left, right in zip(*results, strict=True))
+    assert results[0][1].is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("spread", [(1, 4, 1, 1), (2, 1, 5, 6), (1, 1, 5, 6), (2, 4, 5, 1)], ids=str)
+def test_a_gradient_expanded_in_some_dimensions_is(forwards, spread):
+    shape = (2, 4, 5, 6)
+    x, dy = _random(shape), _random(spread, seed=1).expand(shape)
+    assert torch.equal(launch.subband_dot(x, dy), launch.subband_dot(x, dy.contiguous()))
+    assert forwards.launched[0].endswith(", false>")
+
+
 def test_empty_batches_launch_nothing(forwards):
     x, w = torch.zeros(0, 3, 4, 5), torch.zeros(0, 4)
     assert [tuple(t.shape) for t in launch.pool(x)] == [(0, 12)] * 3
@@ -324,7 +355,7 @@ def test_empty_batches_launch_nothing(forwards):
     gradients = launch.gate_backward(w, weights, mean, mean, first, second, torch.ones(2, 12), torch.ones(4, 2))
     assert [tuple(t.shape) for t in gradients] == [(0, 12), (0, 12), (2, 12), (4, 2)]
     assert not gradients[2].any() and not gradients[3].any()
-    dx = launch.input_gradient(x, w, None, True, mean, mean, torch.zeros(0, 12, dtype=torch.int32))
+    dx = launch.input_gradient(x, w, None, True, mean, mean, torch.zeros(0, 12, dtype=torch.int32), x)
     assert dx.shape == x.shape and forwards.launched == []
 
 
@@ -361,12 +392,13 @@ def test_planes_beyond_32_bits_and_unknown_dtypes_are_refused(forwards):
         launch.pool(torch.zeros(1, 1, 2, 2, dtype=torch.int32))
 
 
+@pytest.mark.parametrize("summed", [False, True], ids=["", "sum"])
 @pytest.mark.parametrize("layout", LAYOUTS, ids=["nchw", "nhwc"])
 @pytest.mark.parametrize("scaled", [False, True])
-def test_the_whole_module_on_the_kernels_equals_the_cpu_operators(shim, layout, scaled):
+def test_the_whole_module_on_the_kernels_equals_the_cpu_operators(shim, layout, scaled, summed):
     """What a CUDA tensor runs through, pass by pass, against what a CPU tensor runs through."""
     x = _random((2, 6, 7, 10)).contiguous(memory_format=layout)
-    dy = _random(x.shape, seed=1)
+    dy = torch.ones((), dtype=x.dtype).expand(x.shape) if summed else _random(x.shape, seed=1)
     w1, w2, scale = _random((3, 24), seed=2), _random((4, 3), seed=3), torch.tensor(0.3, dtype=torch.float64)
     arguments = (x, w1, w2, scale if scaled else None, True)
     y, saved = fused_cuda.forward(*arguments, passes=launch)
@@ -374,6 +406,7 @@ def test_the_whole_module_on_the_kernels_equals_the_cpu_operators(shim, layout, 
     torch.testing.assert_close(y, expected_y, rtol=0, atol=1e-13)
     torch.testing.assert_close(saved.w, expected.w, rtol=0, atol=1e-13)
     gradients = fused_cuda.backward(dy, *arguments, saved, passes=launch)
+    assert any(name.startswith("wdam::input_gradient") and name.endswith("true>") for name in shim.launched) == summed
     wanted = fused.backward(dy, *arguments, expected)
     for name in ("x", "w1", "w2", "scale") if scaled else ("x", "w1", "w2"):
         torch.testing.assert_close(getattr(gradients, name), getattr(wanted, name), rtol=1e-12, atol=1e-12)

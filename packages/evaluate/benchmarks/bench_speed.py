@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from anchors import installed_anchors
 from numpy.typing import NDArray
-from reporting import Report, report_options, table
+from reporting import SWITCH, Report, report_options, table
 from synthetic_maps import blob_maps
 
 import fmas_evaluate as ours
@@ -178,7 +178,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--strict", action="store_true", help="exit 1 if a target is missed")
     options = parser.parse_args(arguments)
     os.environ.setdefault("OMP_NUM_THREADS", "2")
-    report = Report.begin("speed", options)
+    report = Report.begin("speed-with-switch" if os.environ.get(SWITCH) else "speed", options)
     small_maps, small_masks = blob_maps(2, 64, options.seed)
     for work in works(small_maps, small_masks, anchors=not options.no_anchors)[0]:
         work.compute()  # imports and first calls are not timed

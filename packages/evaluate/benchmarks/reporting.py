@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-__all__ = ["README", "Report", "commit", "machine", "report_options", "table"]
+__all__ = ["README", "SWITCH", "Report", "commit", "machine", "report_options", "table"]
 
+SWITCH = "NPY_DISABLE_CPU_FEATURES"  # decides which of numpy's sorts runs
 README = Path(__file__).parents[1] / "README.md"
 
 
@@ -23,6 +24,8 @@ def machine() -> str:
     names = ("numpy", "scipy", "fmas-evaluate", "scikit-learn", "anomalib", "adeval", "torch")
     versions = [f"{name} {found}" for name in names if (found := _version(name))]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    switched_off = os.environ.get(SWITCH)
+    versions += [f"{SWITCH}={switched_off}"] if switched_off else []
     return f"{_processor()}, {cores} cores, Python {platform.python_version()}, {', '.join(versions)}"
 
 
@@ -84,7 +87,10 @@ class Report:
             Path(self.options.json).write_text(json.dumps(self.facts, indent=2) + "\n", encoding="utf-8")
         if self.options.publish:
             arguments = [one for one in sys.argv[1:] if one != "--publish"]
-            command = " ".join(["python", f"packages/evaluate/benchmarks/{Path(sys.argv[0]).name}", *arguments])
+            settings = [f"{SWITCH}={os.environ[SWITCH]}"] if os.environ.get(SWITCH) else []
+            command = " ".join(
+                [*settings, "python", f"packages/evaluate/benchmarks/{Path(sys.argv[0]).name}", *arguments]
+            )
             source = f"Made by `{command}` at commit {commit()}: {machine()}.\n"
             _write_between(self.page, self.name, f"{self.text.strip()}\n\n{source}")
 

@@ -198,22 +198,44 @@ def modules(x: Tensor) -> list[tuple[str, Callable[[], nn.Module]]]:
 
 
 def transforms(x: Tensor, copy: Timing, options: argparse.Namespace) -> list[Row]:
-    """Return times of the transforms alone."""
+    """Return times and memory of the transforms alone; sub-bands lie apart, as :func:`wdam.dwt2` returns them."""
     rows = []
     for wavelet in ("haar", "db4"):
-        coefficients = wdam.dwt2(x, wavelet)
 
-        def analyse(wavelet: str = wavelet) -> object:
-            return wdam.dwt2(x, wavelet)
+        def analyse(x: Tensor, wavelet: str = wavelet) -> tuple[Tensor, ...]:
+            approximation, details = wdam.dwt2(x, wavelet)
+            return (approximation, *details)
 
-        def synthesise(wavelet: str = wavelet, coefficients: Any = coefficients) -> object:  # noqa: ANN401
-            return wdam.idwt2(coefficients, wavelet)
+        def synthesise(*bands: Tensor, wavelet: str = wavelet) -> tuple[Tensor, ...]:
+            return (wdam.idwt2((bands[0], bands[1:]), wavelet),)
 
-        for name, work in ((f"dwt2 {wavelet}", analyse), (f"idwt2 {wavelet}", synthesise)):
-            with torch.no_grad():
-                timing = timed(work, options)
-            rows.append(Row(name, timing, forward_copies=timing.median / copy.median))
+        rows.append(measure_transform(f"dwt2 {wavelet}", analyse, (x,), copy, options))
+        rows.append(measure_transform(f"idwt2 {wavelet}", synthesise, analyse(x), copy, options))
     return rows
+
+
+def measure_transform(
+    name: str,
+    transform: Callable[..., tuple[Tensor, ...]],
+    inputs: tuple[Tensor, ...],
+    copy: Timing,
+    options: argparse.Namespace,
+) -> Row:
+    """Return times and memory of one direction, forward alone and with backward; memory in sizes of its inputs."""
+    size = sum(tensor.numel() * tensor.element_size() for tensor in inputs)
+    leaves = [tensor.detach().requires_grad_() for tensor in inputs]
+    gradients = [torch.ones_like(result) for result in transform(*inputs)]
+
+    def infer() -> object:
+        with torch.no_grad():
+            return transform(*inputs)
+
+    def train() -> object:
+        return torch.autograd.grad(transform(*leaves), leaves, gradients)
+
+    forward, both = timed(infer, options), timed(train, options)
+    ratios = forward.median / copy.median, both.median / copy.median
+    return Row(name, forward, both, *ratios, peak(infer, size), peak(train, size))
 
 
 def whole_network(options: argparse.Namespace) -> dict[str, Any] | str:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from queue import SimpleQueue
 from threading import Lock
+from time import perf_counter
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from fmas_evaluate.counts import DefectCounts, DefectPixels, first_of_each
 from fmas_evaluate.errors import InvalidInput, InvalidType
+from fmas_evaluate.narrow_bins import NarrowBins
 
 __all__ = ["PixelCounter", "checked_threads", "count_pixels"]
 
@@ -38,12 +40,20 @@ def checked_threads(threads: int | None) -> int:
     return threads
 
 
+_SAMPLE: Final = 1 << 16
+_SLOW: Final = 12e-9
+"""Seconds a pixel from which bins pay. Measured: 5 ns with the AVX2 sort, 21 ns with the AVX-512 sort on Zen 4."""
+
+
 class PixelCounter:
     """Counts all pixels, normal and defect, that lie below and at each distinct score of the defect pixels.
 
     Normal pixels need not be picked out: the counts over all pixels, less those over the defect pixels, are the counts
     over normal ones, and all are integers. Pixels are copied into a chunk, the chunk is sorted, and the distinct defect
     scores are looked up in it. numpy lets go of the interpreter for all three, so threads run side by side.
+
+    Where numpy sorts slowly (AMD Zen 4 with AVX-512, processors without a vectorised sort), narrow bins go before and
+    leave to the sort only those pixels that share one with a defect score: less time there, the same counts.
 
     Use it as a context manager: leaving it ends its threads.
 
@@ -71,6 +81,8 @@ class PixelCounter:
         self._pool: ThreadPoolExecutor | None = None
         self._jobs: list[Future[None]] = []
         self._lock = Lock()
+        self._bins: NarrowBins | None = None
+        self._may_have_bins = NarrowBins.fit(self._needles)
 
     def __enter__(self) -> Self:
         return self
@@ -115,6 +127,9 @@ class PixelCounter:
             self._tally(self._buffer[: self._filled])
         for job in self._jobs:
             job.result()
+        if self._bins is not None:
+            self._below += self._bins.below()
+            self._bins = None
         # These are large, and not needed from here on.
         self._buffer = self._needles = np.empty(0, self._needles.dtype)
         self._spare = SimpleQueue()
@@ -156,6 +171,9 @@ class PixelCounter:
 
     def _hand_over(self) -> None:
         """Let a thread count the full chunk; with one thread, count it here."""
+        if self._may_have_bins and self._bins is None:  # not before there is a full chunk: bins have their price
+            self._may_have_bins = _is_slow_to_sort(self._buffer)
+            self._bins = NarrowBins(self._needles) if self._may_have_bins else None
         full, self._buffer, self._filled = self._buffer, np.empty(0, self._needles.dtype), 0
         if self._threads == 1:
             self._work(full)
@@ -172,7 +190,13 @@ class PixelCounter:
             self._spare.put(chunk)
 
     def _tally(self, chunk: NDArray[np.floating[Any]]) -> None:
-        """Sort a chunk in place and add what lies below and at each defect score."""
+        """Add what lies below and at each defect score; the chunk is overwritten."""
+        if self._bins is not None and self._may_have_bins:
+            every = chunk.size
+            chunk = self._bins.take_from(chunk)
+            self._may_have_bins = chunk.size <= every // 2  # more, and bins no longer spare what they cost
+            if not chunk.size:
+                return
         chunk.sort()
         if self._needles.size > 4 * chunk.size:
             self._merge(chunk)
@@ -228,6 +252,14 @@ def count_pixels(
         for scores in maps:
             counter.add(scores)
         return counter.counts(n_images=n_images, n_regions=n_regions)
+
+
+def _is_slow_to_sort(pixels: NDArray[np.floating[Any]]) -> bool:
+    """Try numpy's sort on some pixels."""
+    sample = pixels[:_SAMPLE].copy()
+    start = perf_counter()
+    sample.sort()
+    return perf_counter() - start > _SLOW * sample.size
 
 
 def _pieces(scores: NDArray[np.number[Any]], most: int) -> Iterable[NDArray[np.number[Any]]]:
