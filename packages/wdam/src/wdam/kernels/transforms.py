@@ -171,7 +171,7 @@ def _haar_vector(bands: Bands, x: Tensor) -> int:
     """Return how many numbers of each sub-band a thread handles; of ``x`` it moves twice as many."""
     if x.shape[-1] % 2:
         return 1
-    width = vector_width(bands[0].shape[-1], bands[0])
+    width = vector_width(bands[0].shape[-1], *bands)
     while width > 1 and x.data_ptr() % min(VECTOR_BYTES, 2 * width * x.element_size()):
         width //= 2
     return width
