@@ -143,7 +143,7 @@ def _map_analysis(
     info: VmapInfo, in_dims: tuple[int | None, ...], x: Tensor, *others: Argument, op: Callable[..., Bands] = analysis
 ) -> tuple[Bands, tuple[int, ...]]:
     # Leading axes are a batch already.
-    return op(lead(x, in_dims[0], info.batch_size), *others), (1,) * 4
+    return op(lead(x, in_dims[0], info.batch_size), *others), (0,) * 4
 
 
 def _map_synthesis(  # noqa: PLR0917
