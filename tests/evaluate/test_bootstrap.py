@@ -86,7 +86,8 @@ def test_draws_keep_the_number_of_good_and_of_defective_images() -> None:
 
 def test_labels_set_the_strata() -> None:
     maps, masks = dataset(6, count=6)
-    samples = take_apart(maps, masks, labels=[True, False, False, False, False, False])
+    with pytest.warns(RuntimeWarning, match="labelled good"):
+        samples = take_apart(maps, masks, labels=[True, False, False, False, False, False])
     assert (image_weights(samples, 50, seed=0)[:, 0] == 1).all()
 
 

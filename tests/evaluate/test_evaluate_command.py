@@ -61,6 +61,8 @@ def test_the_table_shows_the_same(call: Any, folders: Any) -> None:
     code, out, _ = call()
     assert code == 0
     values = direct(folders)
+    at = evaluate(list(folders.scores.values()), [folders.masks[one] for one in folders.scores]).f1_max.threshold
+    assert out.splitlines()[0].endswith(f"pixels; F1-max at score {at:.6g}")
     rows = dict(line.strip().rsplit(None, 1) for line in out.splitlines()[2:])
     assert rows == {
         "image AUROC": f"{values['image_auroc']:.4f}",
@@ -208,6 +210,12 @@ def test_undefined_measures_are_null_and_warned_about(make_folders: Any, call: A
     assert err.startswith("warning: image_auroc not defined: expected defective and good images, got 0 defective")
     assert "pixel_auroc" in err
     assert "n/a" in call(maps=folders.maps, truth=folders.truth)[1]
+
+
+def test_the_same_warning_is_said_once(make_folders: Any, call: Any) -> None:
+    folders = make_folders("crack/0", "crack/1", where="defective_only")
+    _, _, err = call("--bootstrap", 10, "--quiet", maps=folders.maps, truth=folders.truth)
+    assert err.count("image_auroc not defined") == 1
 
 
 def test_an_infinite_threshold_is_valid_json(call: Any, folders: Any) -> None:

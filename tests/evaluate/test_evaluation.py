@@ -54,12 +54,22 @@ def test_the_first_limit_is_the_one_called_aupro() -> None:
 
 def test_labels_and_image_scores_of_ones_own() -> None:
     maps, masks = drawn()
-    labels, scores = [1, 0, 1, 0, 1, 0], [3, 1, 2, 0, -1, 5]
+    defective = [mask is not None and bool(np.any(mask)) for mask in masks]
+    labels, scores = [int(one or index == 0) for index, one in enumerate(defective)], [3, 1, 2, 0, -1, 5]
     found = evaluate(maps, masks, labels=labels, image_scores=scores)
     assert found.image_auroc == image_auroc(scores, labels)
     assert found.pixel_auroc == pixel_auroc(maps, masks)
     assert evaluate(maps, masks, labels=labels).image_auroc == image_auroc(maps.max(axis=(1, 2)), labels)
     assert evaluate(iter(maps), iter(masks), labels=np.array(labels, bool), image_scores=np.array(scores)) == found
+
+
+def test_a_defect_in_an_image_labelled_good_is_told_once() -> None:
+    maps, masks = np.zeros((8, 2, 2)), np.ones((8, 2, 2), bool)
+    masks[:, 0] = False
+    with pytest.warns(RuntimeWarning, match="image 3, image 4 and 2 more, labelled good") as told:
+        found = evaluate(maps, masks, labels=[0] * 7 + [1])
+    assert [one.filename for one in told] == [__file__]
+    assert found.image_auroc == 0.5  # the labels hold
 
 
 def test_scalars_belong_to_one_image() -> None:

@@ -102,13 +102,59 @@ def test_what_is_given_may_change_afterwards() -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_labels_and_image_scores(mode: Any) -> None:
     maps, masks = drawn(5)
-    labels, scores = np.arange(8) % 3 == 0, np.arange(8.0)[::-1]
+    labels, scores = (np.arange(8) % 3 == 0) | (np.arange(8) % 2 == 1), np.arange(8.0)[::-1]
     evaluator = Evaluator(mode=mode)
     evaluator.update(maps[:4], masks[:4], labels=labels[:4], image_scores=scores[:4])
     for index in range(4, 8):
         evaluator.update(maps[index], masks[index], labels=labels[index], image_scores=scores[index])
     expected = evaluate(maps, masks, labels=labels, image_scores=scores).image_auroc
     assert evaluator.compute().image_auroc == expected
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_defect_in_an_image_labelled_good_is_told(mode: Any) -> None:
+    maps, masks = drawn(5)
+    evaluator = Evaluator(mode=mode)
+    evaluator.update(maps[:2], masks[:2], labels=[False, True])
+    with pytest.warns(
+        RuntimeWarning, match=r"a mask with a defect for image 3, image 5, labelled good; .* check"
+    ) as told:
+        evaluator.update(maps[2:6], masks[2:6], labels=[True, False, False, False])
+    assert [one.filename for one in told] == [__file__]
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "mode"),
+    [
+        ("max_fpr", {"max_fpr": 0.05}, "exact"),
+        ("max_fpr", {"max_fpr": (0.3, 0.05)}, "histogram"),
+        ("mask_threshold", {"mask_threshold": 127}, "exact"),
+        ("bins", {"bins": 2**12}, "histogram"),
+        ("mode", {"mode": "exact"}, "histogram"),
+    ],
+)
+def test_evaluators_constructed_otherwise_are_not_merged(name: str, options: dict[str, Any], mode: Any) -> None:
+    evaluator, other = Evaluator(mode=mode), Evaluator(**{"mode": mode, **options})
+    other.update([[0.0, 1.0]], [[0, 1]])
+    with pytest.raises(
+        InvalidInput, match=rf"expected an evaluator of {name} .* to merge, got .*; construct all alike"
+    ):
+        evaluator.merge(other)
+    assert evaluator.n_images == 0
+
+
+def test_bins_that_are_not_used_need_not_be_equal() -> None:
+    evaluator, other = Evaluator(), Evaluator(bins=2**12)
+    other.update([[0.0, 1.0]], [[0, 1]])
+    evaluator.merge(other)
+    assert evaluator.n_images == 1
+
+
+def test_histogram_mode_names_the_image_whose_scores_do_not_fit() -> None:
+    evaluator = Evaluator(mode="histogram")
+    evaluator.update(np.zeros((2, 2), np.uint8), None)
+    with pytest.raises(InvalidInput, match="for image 1, like those before"):
+        evaluator.update(np.zeros((2, 2), np.float32), None)
 
 
 def test_histogram_mode_certifies_what_exact_mode_gives() -> None:

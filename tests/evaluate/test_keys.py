@@ -138,14 +138,14 @@ def test_a_rounded_score_is_remembered() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4", ">f2"])
 def test_nan_is_seen_at_any_place(dtype: object) -> None:
-    scores = np.array([1.0, -math.inf, math.inf, -0.0, 0.0], np.dtype(dtype))  # type: ignore[call-overload]
-    native = scores.astype(scores.dtype.newbyteorder("="))
-    assert not contains_nan(native)
-    for place in range(native.size):
+    scores = np.array([[1.0, -math.inf, math.inf], [-0.0, 0.0, 2.0]], np.dtype(dtype))  # type: ignore[call-overload]
+    assert not contains_nan(scores)
+    for place in range(scores.size):
         for nan in (math.nan, -math.nan):
-            changed = native.copy()
-            changed[place] = nan
+            changed = scores.copy()
+            changed.flat[place] = nan
             assert contains_nan(changed)
+            assert contains_nan(changed[:, ::-1])
 
 
 def test_integers_and_nothing_contain_no_nan() -> None:

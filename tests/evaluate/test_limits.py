@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,10 @@ def test_a_limit_is_a_rate_above_zero(limit: float) -> None:
         checked_limits(limit)
 
 
-@pytest.mark.parametrize("limit", ["0.3", None, True, [None]])
+@pytest.mark.parametrize("limit", ["0.3", b"0.3", ["0.3"], None, True, [None]])
 def test_a_limit_is_a_number(limit: Any) -> None:
-    with pytest.raises(InvalidType, match=r"expected max_fpr as a number, got .*; pass e.g. 0.3"):
+    shown = re.escape(repr(limit if not isinstance(limit, list) else limit[0]))
+    with pytest.raises(InvalidType, match=rf"expected max_fpr as a number, got {shown}; pass e.g. 0.3"):
         checked_limits(limit)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 from fractions import Fraction
 from itertools import pairwise
 
@@ -207,6 +208,29 @@ def test_counts_beyond_what_a_float_or_an_int64_sum_holds() -> None:
     lost = sum(int(a) * 2 + 1 for a in above)
     assert measures.auroc(counts) == float(1 - Fraction(lost, 2 * pixels * normal))
     assert measures.pro(counts, 1.0) == pytest.approx(float(1 - Fraction(lost, 2 * pixels * normal)), rel=1e-15)
+
+
+def test_huge_regions_take_no_memory_of_their_size() -> None:
+    # A region of 10**9 pixels, of which three hundred are looked at, beside one of 2**20 + 1 and small ones.
+    sizes = np.repeat([10**9, 2**20 + 1, 10], [300, 200, 500]).astype(np.int64)
+    above = np.arange(1000, dtype=np.int64)[::-1] * 10
+    counts = DefectCounts(
+        scores=np.arange(1000, dtype=np.float64),
+        sizes=sizes,
+        above=above,
+        reached=above + 1,
+        n_normal=10_000,
+        n_regions=52,
+        n_pixels=11_000,
+        n_images=1,
+    )
+    tracemalloc.start()
+    found = measures.pro(counts, 1.0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    expected = sum((1 - Fraction(2 * int(a) + 1, 20_000)) / int(size) for a, size in zip(above, sizes, strict=True))
+    assert found == pytest.approx(float(expected / 52), rel=1e-14)
+    assert peak < 10_000_000
 
 
 def test_more_distinct_scores_than_a_block() -> None:

@@ -62,7 +62,7 @@ def test_the_threshold_is_not_rounded_to_the_dtype_of_the_scores(dtype: Any) -> 
 
 
 def test_nan_is_no_threshold() -> None:
-    with pytest.raises(InvalidInput, match=r"expected a threshold that is a number, got NaN; pass a score"):
+    with pytest.raises(InvalidInput, match=r"expected a number as threshold, got NaN; pass a score"):
         per_region_overlap([SCORES], [MASK], threshold=math.nan)
 
 

@@ -82,6 +82,13 @@ def test_an_evaluation_is_a_mapping_in_a_fixed_order() -> None:
     assert repr(evaluation()).startswith("Evaluation(image_auroc=0.4, pixel_auroc=0.3,")
 
 
+def test_an_evaluation_compares_as_a_mapping_and_has_no_hash() -> None:
+    assert evaluation() == evaluation() == dict(evaluation())
+    assert evaluation() != evaluation(**{"aupro@0.05": Result(0.9, limit=0.05)})
+    with pytest.raises(TypeError, match="unhashable type: 'Evaluation'"):
+        hash(evaluation())
+
+
 def test_an_evaluation_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         evaluation().results = {}  # type: ignore[misc]

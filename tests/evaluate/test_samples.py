@@ -22,7 +22,8 @@ def test_an_image_is_taken_apart() -> None:
 
 
 def test_labels_and_image_scores_of_the_caller_win() -> None:
-    samples = take_apart(MAPS, MASKS, labels=[False, True], image_scores=[0.25, 1e300])
+    with pytest.warns(RuntimeWarning, match="labelled good"):
+        samples = take_apart(MAPS, MASKS, labels=[False, True], image_scores=[0.25, 1e300])
     assert [(sample.defective, sample.score) for sample in samples] == [(False, 0.25), (True, 1e300)]
 
 

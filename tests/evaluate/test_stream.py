@@ -51,6 +51,14 @@ def test_labels_scores_limits_and_soft_masks() -> None:
     assert found == expected
 
 
+def test_a_defect_in_an_image_labelled_good_is_told() -> None:
+    maps, masks = drawn()
+    labels = [1, 0, 0, True, None, 0]
+    with pytest.warns(RuntimeWarning, match="a mask with a defect for image 1, image 5, labelled good") as told:
+        compute_stream(lambda: zip(maps, masks, labels, [None] * 6, strict=True))
+    assert [one.filename for one in told] == [__file__]
+
+
 def test_the_second_pass_may_have_another_order_and_one_array_for_all() -> None:
     maps, masks = drawn()
     passes = []

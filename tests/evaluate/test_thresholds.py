@@ -89,7 +89,8 @@ def test_image_scores_of_the_caller_get_a_threshold_of_their_own() -> None:
 
 def test_labels_of_the_caller_count_images() -> None:
     maps, masks = dataset(2)
-    report = threshold_report(maps, masks, threshold=-1.0, labels=[True, False, False, False, False])
+    with pytest.warns(RuntimeWarning, match="labelled good"):
+        report = threshold_report(maps, masks, threshold=-1.0, labels=[True, False, False, False, False])
     assert report.images == Confusion(1, 4, 0, 0)
 
 

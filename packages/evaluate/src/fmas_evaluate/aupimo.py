@@ -1,23 +1,25 @@
-r"""AUPIMO: how much of each defect is found at false-positive rates so low that good images stay clean.
+"""AUPIMO: how much of each defect is found at false-positive rates so low that good images stay clean.
 
 Bertoldo, Ameln, Vaidya and Akçay, "AUPIMO: Redefining Anomaly Localization Benchmarks with High Speed and Low
-Tolerance", BMVC 2024 (arXiv:2401.01984). The false-positive rate :math:`F(t)` of a threshold is the mean, over *normal
-images*, of the share of pixels at or above ``t``; the overlap :math:`T_i(t)` of a defective image is the share of its
-defect pixels at or above ``t``. With bounds ``L`` and ``U``
+Tolerance", BMVC 2024 (arXiv:2401.01984). The false-positive rate of a threshold ``t`` is the mean, over *normal
+images*, of the share of pixels at or above ``t``; the overlap of a defective image is the share of its defect pixels at
+or above ``t``. With bounds ``L`` and ``U``, the score of an image is its overlap, as a function of the logarithm of the
+rate, averaged from ``log L`` to ``log U``:
 
-.. math:: \mathrm{AUPIMO}_i = \frac{1}{\log(U/L)} \int_{\log L}^{\log U} T_i\bigl(F^{-1}(z)\bigr)\, d\log z
+``AUPIMO = 1/log(U/L) * integral of (overlap at rate z) d(log z) from L to U``
 
-In the limit of ever more thresholds the integral splits into one term per defect pixel. Let :math:`\alpha` be the
-logarithm of the rate above the pixel's score and :math:`\beta` that of the rate at or above it. The pixel's share of
-the overlap is 0 up to :math:`\alpha`, 1 from :math:`\beta` on and, where normal pixels tie with it, rises on a straight
-line between, as the trapezoidal rule over :math:`\log z` has it. With :math:`\bar x` for ``x`` cut to
-:math:`[\log L, \log U]` its term is
+In the limit of ever more thresholds the integral splits into one term per defect pixel. Let ``a`` be the logarithm of
+the rate above the pixel's score and ``b`` that of the rate at or above it. The pixel's share of the overlap is 0 up to
+``a``, 1 from ``b`` on and, where normal pixels tie with it, rises on a straight line between, as the trapezoidal rule
+over ``log z`` has it. With ``a'`` and ``b'`` for ``a`` and ``b`` cut to the range from ``log L`` to ``log U``, its term
+is
 
-.. math:: \log U - \bar\beta + \frac{(\bar\beta - \alpha)^2 - (\bar\alpha - \alpha)^2}{2 (\beta - \alpha)}
+``log U - b' + ((b' - a)**2 - (a' - a)**2) / (2 (b - a))``,
 
-and all of the range if no normal pixel is above it (:math:`\alpha = -\infty`), also when it ties with the highest of
-them: a rise that starts at rate 0 has no width on a logarithmic axis. The score of an image is the mean of its pixels'
-terms over :math:`\log(U/L)`. Nothing is sampled; the published code takes evenly spaced scores as thresholds.
+without the fraction if ``a = b``, and all of the range if no normal pixel is above it (``a`` is minus infinity), also
+when it ties with the highest of them: a rise that starts at rate 0 has no width on a logarithmic axis. The score of an
+image is the mean of its pixels' terms, divided by ``log(U/L)``. Nothing is sampled; the published code takes evenly
+spaced scores as thresholds.
 """
 
 from __future__ import annotations
@@ -74,7 +76,7 @@ def aupimo(
         mask_threshold: A mask value above it is a defect; needed only for masks that are not two-valued.
 
     Returns:
-        One score per image and their mean. With a :class:`RuntimeWarning`: NaN throughout if no image is normal or none
+        One score per image and their mean. With a ``RuntimeWarning``: NaN throughout if no image is normal or none
         is defective; and where a single normal pixel is more than ``L``, because rates below one pixel's share are then
         not measured: the overlap there is taken to be that at the highest normal score.
 

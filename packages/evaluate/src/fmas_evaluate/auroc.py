@@ -16,12 +16,12 @@ __all__ = ["auroc_of_images", "image_auroc", "read_labels"]
 
 
 def image_auroc(scores: ArrayLike, labels: ArrayLike) -> float:
-    r"""Return the chance that a defective image scores higher than a good one.
+    """Return the chance that a defective image scores higher than a good one; a tie counts one half.
 
-    .. math:: \mathrm{AUROC} = P(s_+ > s_-) + \tfrac12 P(s_+ = s_-)
+    ``AUROC = P(defective > good) + P(defective = good)/2``, over all pairs of a defective and a good image.
 
-    It is the Mann-Whitney statistic divided by the number of (defective, good) pairs: exact, without thresholds, and a
-    tie counts one half (Fawcett 2006, "An introduction to ROC analysis"). The pairs are counted in integers and divided
+    It is the Mann-Whitney statistic divided by the number of (defective, good) pairs: exact, without thresholds
+    (Fawcett 2006, "An introduction to ROC analysis"). The pairs are counted in integers and divided
     once, so the value is the correctly rounded one.
 
     Args:
@@ -29,7 +29,7 @@ def image_auroc(scores: ArrayLike, labels: ArrayLike) -> float:
         labels: ``(N,)`` bool, or integers 0 and 1; ``True`` or 1 marks a defective image.
 
     Returns:
-        A fraction in ``[0, 1]``; NaN, with a :class:`RuntimeWarning`, without a defective or without a good image.
+        A fraction in ``[0, 1]``; NaN, with a ``RuntimeWarning``, without a defective or without a good image.
 
     Raises:
         InvalidType: If the scores are not real numbers or the labels are neither bool nor integers (a ``TypeError``).

@@ -57,7 +57,7 @@ class BinCounts:
         np.add.at(self._pixels, indexes, 1)
 
     def add_defects(self, indexes: NDArray[np.intp], sizes: NDArray[np.int64]) -> None:
-        """Count defect pixels, which :meth:`add_pixels` has to count, too.
+        """Count defect pixels, which ``add_pixels`` has to count, too.
 
         Args:
             indexes: ``(P,)`` intp, the bin of each; at most 2**31 of them.
@@ -75,7 +75,7 @@ class BinCounts:
         """Return the counts of the bins that hold a pixel; equal counts give equal arrays.
 
         Returns:
-            ``codes``, the ``(B,)`` int64 numbers of these bins, ascending, and the :data:`COUNTS` in each of them.
+            ``codes``, the ``(B,)`` int64 numbers of these bins, ascending, and the ``COUNTS`` in each of them.
         """
         self._carry()
         codes = np.flatnonzero(self._pixels).astype(np.int64, copy=False)
@@ -83,7 +83,7 @@ class BinCounts:
         return {"codes": codes} | {name: values[codes] for name, values in zip(COUNTS, counts, strict=True)}
 
     def add_occupied(self, counts: Mapping[str, NDArray[np.int64]]) -> None:
-        """Add what :meth:`occupied` returned for other pixels."""
+        """Add what ``occupied`` returned for other pixels."""
         codes = counts["codes"]
         self._carry()
         self._pixels[codes] += counts["pixels"]

@@ -150,7 +150,7 @@ def bootstrap(
         stratified: Draw good and defective images on their own; ``False`` draws from all.
 
     Returns:
-        One :class:`Interval` per measure.
+        One ``Interval`` per measure.
 
     Raises:
         InvalidInput: For an unknown measure or method, or a number outside its range, or unusable images.

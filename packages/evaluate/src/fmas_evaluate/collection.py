@@ -137,7 +137,7 @@ def collect(
     Maps of an iterator, a loader or a dataset are copied: it may fill the same array again and again.
 
     Args:
-        maps: Score maps, see :func:`~fmas_evaluate.inputs.pairs`.
+        maps: Score maps, see ``pairs``.
         masks: Masks.
         mask_threshold: For masks of other values than 0 and 1 or 255.
 
@@ -156,7 +156,7 @@ def count(maps: Maps, masks: Masks, *, mask_threshold: float | None = None, thre
     """Return the counts that every pixel metric follows from.
 
     Args:
-        maps: Score maps, see :func:`~fmas_evaluate.inputs.pairs`.
+        maps: Score maps, see ``pairs``.
         masks: Masks.
         mask_threshold: For masks of other values than 0 and 1 or 255.
         threads: Chunks sorted at the same time; ``None`` for one per processor.

@@ -1,11 +1,11 @@
-r"""Is one method better than another on the same images, or is it the choice of images?
+"""Is one method better than another on the same images, or is it the choice of images?
 
 Both methods are evaluated on the same draws of images, so what an image does to both of them cancels in the difference
 (a paired comparison). Let ``d`` be the difference, first minus second, and ``d_r`` that of replicate ``r`` of ``R``.
 
 ``test="bootstrap"``: the interval of the difference holds the middle share of the ``d_r``, and
 
-.. math:: p = \min\left(1,\; 2\,\frac{1 + \min(\#\{d_r \le 0\}, \#\{d_r \ge 0\})}{R + 1}\right)
+``p = min(1, 2 (1 + min(number of d_r <= 0, number of d_r >= 0)) / (R + 1))``,
 
 which is below ``1 - level`` just when the interval of that level leaves out 0, up to the added one (Efron and
 Tibshirani 1993, sections 13.3 and 15.4; the added one keeps ``p`` above 0: Davison and Hinkley 1997, section 4.2).
@@ -15,7 +15,7 @@ Scores of two methods have no common unit, so each score is first replaced by it
 which leaves every measure as it is (Venkatraman and Begg 1996 do so for two ROC curves). With ``d*_r`` the difference
 after swap ``r``,
 
-.. math:: p = \frac{1 + \#\{|d^*_r| \ge |d|\}}{R + 1}
+``p = (1 + number of |d*_r| >= |d|) / (R + 1)``.
 
 It asks whether the methods are exchangeable image by image: a stronger hypothesis than equal measures.
 """
@@ -56,7 +56,7 @@ class Difference:
         lower: Lower end of the interval of the difference.
         upper: Upper end of the interval of the difference.
         level: Share of the replicates inside the interval.
-        p_value: Two-sided, in ``(0, 1]``, as defined in :mod:`fmas_evaluate.comparison`; NaN if nothing is defined.
+        p_value: Two-sided, in ``(0, 1]``, as defined in ``fmas_evaluate.comparison``; NaN if nothing is defined.
         n_undefined: Replicates without a value; they are left out.
     """
 
@@ -151,7 +151,7 @@ def compare(
         test: ``"bootstrap"`` or ``"permutation"``: how the p-value is found.
 
     Returns:
-        One :class:`Difference` per measure.
+        One ``Difference`` per measure.
 
     Raises:
         InvalidInput: For an unknown measure, method or test, or a number outside its range, or unusable images.

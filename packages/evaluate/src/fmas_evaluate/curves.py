@@ -63,8 +63,8 @@ def roc_curve(maps: Maps, masks: Masks, *, mask_threshold: float | None = None, 
     """Return the ROC curve over pixels, without points that lie on a straight line between normal pixels' scores.
 
     Args:
-        maps: Score maps, see :func:`~fmas_evaluate.pixel_auroc`.
-        masks: Masks, see :func:`~fmas_evaluate.pixel_auroc`.
+        maps: Score maps, see ``pixel_auroc``.
+        masks: Masks, see ``pixel_auroc``.
         mask_threshold: Accept masks of other values: a pixel above the threshold is a defect.
         threads: Threads to use; ``None`` for one per processor.
 
@@ -84,8 +84,8 @@ def pr_curve(maps: Maps, masks: Masks, *, mask_threshold: float | None = None, t
     Between two of them recall stays and precision only falls, so that these points tell average precision and F1.
 
     Args:
-        maps: Score maps, see :func:`~fmas_evaluate.pixel_auroc`.
-        masks: Masks, see :func:`~fmas_evaluate.pixel_auroc`.
+        maps: Score maps, see ``pixel_auroc``.
+        masks: Masks, see ``pixel_auroc``.
         mask_threshold: Accept masks of other values: a pixel above the threshold is a defect.
         threads: Threads to use; ``None`` for one per processor.
 
@@ -110,8 +110,8 @@ def pro_curve(
     """Return the PRO curve up to a false-positive rate.
 
     Args:
-        maps: Score maps, see :func:`~fmas_evaluate.aupro`.
-        masks: Masks, see :func:`~fmas_evaluate.aupro`.
+        maps: Score maps, see ``aupro``.
+        masks: Masks, see ``aupro``.
         max_fpr: Where the curve ends, in ``(0, 1]``; it is interpolated there.
         mask_threshold: Accept masks of other values: a pixel above the threshold is a defect.
         threads: Threads to use; ``None`` for one per processor.
@@ -129,13 +129,13 @@ def pro_curve(
 
 
 def roc_of(counts: DefectCounts) -> RocCurve:
-    """Return the ROC curve of counts, see :func:`roc_curve`."""
+    """Return the ROC curve of counts, see ``roc_curve``."""
     found = np.arange(1, counts.scores.size + 1, dtype=np.float64) / max(counts.scores.size, 1)
     return RocCurve(*_vertices(counts, found))
 
 
 def pro_of(counts: DefectCounts, *, max_fpr: float = 1.0) -> ProCurve:
-    """Return the PRO curve of counts, see :func:`pro_curve`."""
+    """Return the PRO curve of counts, see ``pro_curve``."""
     found = np.cumsum(1.0 / counts.sizes[::-1]) / max(counts.n_regions, 1)
     fpr, pro, thresholds = _vertices(counts, np.minimum(found, 1.0))
     end = int(np.searchsorted(fpr, max_fpr, side="right"))
@@ -146,7 +146,7 @@ def pro_of(counts: DefectCounts, *, max_fpr: float = 1.0) -> ProCurve:
 
 
 def pr_of(counts: DefectCounts) -> PrCurve:
-    """Return precision and recall of counts, see :func:`pr_curve`."""
+    """Return precision and recall of counts, see ``pr_curve``."""
     last, scores = _last_of_each(counts)
     found = (last + 1).astype(np.float64)
     precision = found / (found + counts.reached[::-1][last])

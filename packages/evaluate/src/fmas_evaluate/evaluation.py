@@ -9,13 +9,15 @@ from numpy.typing import ArrayLike
 from fmas_evaluate import measures
 from fmas_evaluate.collection import Collection, keeps_its_arrays
 from fmas_evaluate.counts import DefectCounts
+from fmas_evaluate.histogram import HistogramCounts, certified
 from fmas_evaluate.images import ImageScores, labelled_pairs
 from fmas_evaluate.inputs import Maps, Masks
+from fmas_evaluate.intervals import Bounded
 from fmas_evaluate.limits import DEFAULT_LIMITS, checked_limits
 from fmas_evaluate.results import Evaluation, Result, aupro_name, result_of
 from fmas_evaluate.undefined import missing_images, missing_pixels, warn
 
-__all__ = ["evaluate", "evaluation_of", "pixel_results", "what_is_undefined"]
+__all__ = ["certified_evaluation", "evaluate", "evaluation_of", "pixel_results", "what_is_undefined"]
 
 
 def evaluate(
@@ -37,13 +39,14 @@ def evaluate(
             sizes may differ; integers, float16, float32, float64; numpy, torch or anything that numpy reads.
         masks: The masks, in the same forms: bool, 0 and 1, or 0 and 255; ``None`` for an image without a defect.
         labels: ``(N,)`` bool or integers 0 and 1: which images are defective; left out, those whose mask has a defect.
+            A ``RuntimeWarning`` names images that are labelled good although their mask has one.
         image_scores: ``(N,)`` integer or float; left out, the largest score of each map.
         max_fpr: The limit of PRO, or several: the first becomes ``aupro``, another ``aupro@0.05``.
         mask_threshold: Accept masks of other values: a pixel above the threshold is a defect.
         threads: Threads to use; ``None`` for one per processor. The result does not depend on it.
 
     Returns:
-        The metrics, by name and as attributes. One that is not defined is NaN; a :class:`RuntimeWarning` says what is
+        The metrics, by name and as attributes. One that is not defined is NaN; a ``RuntimeWarning`` says what is
         missing.
 
     Raises:
@@ -83,6 +86,13 @@ def pixel_results(counts: DefectCounts, limits: Sequence[float]) -> dict[str, Re
 def evaluation_of(images: ImageScores, counts: DefectCounts, pixels: dict[str, Result]) -> Evaluation:
     """Put the image metric before the pixel metrics."""
     return Evaluation({"image_auroc": result_of(images.auroc(), counts), **pixels})
+
+
+def certified_evaluation(images: ImageScores, pixels: HistogramCounts, limits: Sequence[float]) -> Evaluation:
+    """Put the image metric, which is exact, before the pixel metrics of a histogram."""
+    level = images.auroc()
+    found = {"image_auroc": Bounded(level, level, level), **pixels.results(limits)}
+    return Evaluation({name: certified(bounded, pixels) for name, bounded in found.items()})
 
 
 def what_is_undefined(images: ImageScores, limits: Sequence[float], *, n_defect: int, n_normal: int) -> tuple[str, str]:

@@ -11,14 +11,15 @@ from numpy.typing import ArrayLike
 from fmas_evaluate.counter import checked_threads
 from fmas_evaluate.counts import DefectCounts
 from fmas_evaluate.errors import InvalidInput, InvalidType
-from fmas_evaluate.evaluation import evaluation_of, pixel_results, what_is_undefined
+from fmas_evaluate.evaluation import certified_evaluation, evaluation_of, pixel_results, what_is_undefined
 from fmas_evaluate.exact import ExactPixels
+from fmas_evaluate.flagging import checked_mask_threshold
 from fmas_evaluate.histogram import HistogramCounts
 from fmas_evaluate.images import ImageScores, labelled_pairs
 from fmas_evaluate.inputs import Maps, Masks
 from fmas_evaluate.keys import DEFAULT_BINS
 from fmas_evaluate.limits import checked_limits
-from fmas_evaluate.results import Evaluation, Result
+from fmas_evaluate.results import Evaluation
 from fmas_evaluate.undefined import warn
 
 __all__ = ["Evaluator"]
@@ -31,7 +32,7 @@ class Evaluator:
 
     In ``exact`` mode it keeps a copy of every map, in the dtype it came in. In ``histogram`` mode it keeps counts in at
     most 32 bytes per bin, and the metrics come with certified bounds; see
-    :class:`~fmas_evaluate.histogram.HistogramCounts`. Either way, merging evaluators of parts gives, bit for bit, what
+    ``HistogramCounts``. Either way, merging evaluators of parts gives, bit for bit, what
     one evaluator of the whole gives, in whatever order.
 
     Args:
@@ -39,7 +40,7 @@ class Evaluator:
         mode: ``"exact"`` or ``"histogram"``.
         bins: Number of bins in histogram mode, a power of two; unused in exact mode.
         mask_threshold: Accept masks of other values than 0 and 1 or 255: a pixel above the threshold is a defect.
-        threads: Threads that :meth:`compute` uses in exact mode; ``None`` for one per processor.
+        threads: Threads that ``compute`` uses in exact mode; ``None`` for one per processor.
 
     Examples:
         >>> evaluator = Evaluator(max_fpr=0.3)
@@ -63,7 +64,7 @@ class Evaluator:
         self._limits = checked_limits(max_fpr)
         self._mode = mode
         self._bins = bins
-        self._mask_threshold = mask_threshold
+        self._mask_threshold = checked_mask_threshold(mask_threshold)
         checked_threads(threads)
         self._threads = threads
         self._images, self._pixels = self._empty()
@@ -91,7 +92,7 @@ class Evaluator:
         On an error the images before the one it names have been taken in.
 
         Args:
-            maps: One score map ``(H, W)``, or several in any form that :func:`~fmas_evaluate.evaluate` takes.
+            maps: One score map ``(H, W)``, or several in any form that ``evaluate`` takes.
             masks: As many masks; ``None`` for one image without a defect.
             labels: ``(N,)`` bool or integers 0 and 1; left out, whether the mask has a defect.
             image_scores: ``(N,)`` integer or float; left out, the largest score of each map.
@@ -111,25 +112,31 @@ class Evaluator:
             if isinstance(self._pixels, ExactPixels):
                 self._pixels.add(pair)
             else:
-                self._pixels.add(pair.scores, pair.mask)
+                self._pixels.add(pair.scores, pair.mask, name=pair.name)
             self._images.add(pair, label, score)
 
     def merge(self, other: Evaluator) -> None:
         """Take in all images of another evaluator, which stays as it is.
 
         Args:
-            other: Of the same mode and, in histogram mode, number of bins.
+            other: Constructed with the same ``mode``, ``max_fpr``, ``mask_threshold`` and, in histogram mode, ``bins``.
 
         Raises:
             InvalidType: If it is no evaluator.
-            InvalidInput: If it is of another mode.
+            InvalidInput: If it was constructed otherwise; nothing is taken in then.
         """
         if not isinstance(other, Evaluator):
             raise InvalidType(f"expected an Evaluator to merge, got {type(other).__name__}; load a state first")
-        if other._mode != self._mode:
-            raise InvalidInput(
-                f"expected an evaluator of mode {self._mode!r} to merge, got {other._mode!r}; construct all alike"
-            )
+        for name, mine, others in (
+            ("mode", self._mode, other._mode),
+            ("max_fpr", self._limits, other._limits),
+            ("mask_threshold", self._mask_threshold, other._mask_threshold),
+            ("bins", self._bins, other._bins),
+        ):
+            if mine != others and (name != "bins" or self._mode == "histogram"):
+                raise InvalidInput(
+                    f"expected an evaluator of {name} {mine!r} to merge, got {others!r}; construct all alike"
+                )
         self._pixels.merge(cast(Any, other._pixels))  # of the same class, as the modes are the same
         self._images.merge(other._images)
 
@@ -141,7 +148,7 @@ class Evaluator:
         """Return the metrics of all images so far; more may follow.
 
         Returns:
-            The metrics, by name and as attributes. One that is not defined is NaN; a :class:`RuntimeWarning` says what
+            The metrics, by name and as attributes. One that is not defined is NaN; a ``RuntimeWarning`` says what
             is missing.
         """
         pixels = self._pixels
@@ -150,17 +157,7 @@ class Evaluator:
         if isinstance(pixels, ExactPixels):
             counts = pixels.counts(threads=self._threads)
             return evaluation_of(self._images, counts, pixel_results(counts, self._limits))
-        about: dict[str, Any] = {
-            "n_images": pixels.n_images,
-            "n_regions": pixels.n_regions,
-            "n_pixels": pixels.n_pixels,
-        }
-        results = {"image_auroc": Result(self._images.auroc(), **about)}
-        for name, found in pixels.results(self._limits).items():
-            results[name] = Result(
-                found.value, lower=found.lower, upper=found.upper, limit=found.limit, threshold=found.threshold, **about
-            )
-        return Evaluation(results)
+        return certified_evaluation(self._images, pixels, self._limits)
 
     def counts(self) -> DefectCounts:
         """Return the exact counts behind the metrics, for curves and reports.
@@ -189,7 +186,7 @@ class Evaluator:
         """Replace everything by a state.
 
         Args:
-            state: As :meth:`state_dict` returned it, from an evaluator of the same mode.
+            state: As ``state_dict`` returned it, from an evaluator of the same mode.
 
         Returns:
             This evaluator.

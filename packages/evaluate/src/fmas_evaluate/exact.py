@@ -83,7 +83,7 @@ class ExactPixels:
         """Replace the images by those of a state.
 
         Args:
-            state: As :meth:`state_dict` returned it.
+            state: As ``state_dict`` returned it.
 
         Raises:
             InvalidInput: If it is of another version, incomplete, or contradicts itself; nothing is replaced then.

@@ -15,9 +15,9 @@ from fmas_evaluate.histogram_state import VERSION, checked_state
 from fmas_evaluate.intervals import Bounded, ScoreBins
 from fmas_evaluate.keys import DEFAULT_BINS, Indexer, Scale, checked_bins, contains_nan, scale_named, scale_of
 from fmas_evaluate.regions import Regions, find_regions
-from fmas_evaluate.results import aupro_name
+from fmas_evaluate.results import Result, aupro_name
 
-__all__ = ["HistogramCounts"]
+__all__ = ["HistogramCounts", "certified"]
 
 
 class HistogramCounts:
@@ -169,7 +169,7 @@ class HistogramCounts:
         """Replace the counts by those of a state.
 
         Args:
-            state: As :meth:`state_dict` returned it; arrays may have become lists.
+            state: As ``state_dict`` returned it; arrays may have become lists.
 
         Raises:
             InvalidInput: If it is of another version or number of bins, or contradicts itself. The counts stay as they
@@ -228,3 +228,17 @@ class HistogramCounts:
         self.n_pixels += state["n_pixels"]
         self.n_defect_pixels += state["n_defect_pixels"]
         self.n_regions += state["n_regions"]
+
+
+def certified(found: Bounded, counts: HistogramCounts) -> Result:
+    """Return a metric with its bounds and the numbers of images, regions and pixels of its counts."""
+    return Result(
+        found.value,
+        lower=found.lower,
+        upper=found.upper,
+        n_images=counts.n_images,
+        n_regions=counts.n_regions,
+        n_pixels=counts.n_pixels,
+        limit=found.limit,
+        threshold=found.threshold,
+    )

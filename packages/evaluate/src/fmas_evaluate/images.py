@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from fmas_evaluate.auroc import auroc_of_images, read_labels
 from fmas_evaluate.errors import InvalidInput
 from fmas_evaluate.inputs import Maps, Masks, Pair, as_array, exact_dtype, images_of, pairs
+from fmas_evaluate.undefined import warn_of_labels
 
 __all__ = ["ImageScores", "labelled_pairs", "read_image_score", "read_label"]
 
@@ -69,7 +70,7 @@ def labelled_pairs(
     """Yield every image with its label and its score, ``None`` where they were left out.
 
     Args:
-        maps: Score maps, see :func:`~fmas_evaluate.inputs.pairs`.
+        maps: Score maps, see ``pairs``.
         masks: Masks.
         labels: ``(N,)`` bool or integers 0 and 1, a scalar for a single image, or ``None``.
         image_scores: ``(N,)`` integer or float, a scalar for a single image, or ``None``.
@@ -77,7 +78,8 @@ def labelled_pairs(
         first_index: What messages call the first image: ``image 0``.
 
     Yields:
-        One image at a time.
+        One image at a time; after the last, a ``RuntimeWarning`` names those that are labelled good although their
+        mask has a defect.
 
     Raises:
         InvalidInput: If there are not as many labels or scores as maps, or a score is NaN.
@@ -87,19 +89,19 @@ def labelled_pairs(
     given_labels = None if labels is None else _one_per_image(read_labels(labels), maps, "labels")
     given_scores = None if image_scores is None else _one_per_image(_scores(image_scores), maps, "image_scores")
     names = (f"image {first_index + index}" for index in itertools.count())
-    index = -1
+    index, contradicting = -1, list[str]()
     for index, pair in enumerate(pairs(maps, masks, mask_threshold=mask_threshold, names=names)):
         for given, what in ((given_labels, "labels"), (given_scores, "image_scores")):
             if given is not None and index >= given.size:
                 raise _wrong_number(what, given.size, "more")
-        yield (
-            pair,
-            None if given_labels is None else bool(given_labels[index]),
-            None if given_scores is None else float(given_scores[index]),
-        )
+        label = None if given_labels is None else bool(given_labels[index])
+        if label is False and pair.mask.any():
+            contradicting.append(pair.name)
+        yield pair, label, None if given_scores is None else float(given_scores[index])
     for given, what in ((given_labels, "labels"), (given_scores, "image_scores")):
         if given is not None and given.size != index + 1:
             raise _wrong_number(what, given.size, str(index + 1))
+    warn_of_labels(contradicting)
 
 
 def read_image_score(score: object, name: str) -> float:

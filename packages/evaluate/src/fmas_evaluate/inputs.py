@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fmas_evaluate.errors import InvalidInput, InvalidType
+from fmas_evaluate.flagging import checked_mask_threshold
+from fmas_evaluate.keys import contains_nan
 
 __all__ = ["Maps", "Masks", "Pair", "as_array", "exact_dtype", "images_of", "pairs", "read_mask", "read_scores"]
 
@@ -58,17 +60,14 @@ def pairs(
         names: What messages call the images; ``image 0``, ``image 1`` … if left out.
 
     Yields:
-        One :class:`Pair` per image.
+        One ``Pair`` per image.
 
     Raises:
         InvalidInput: Naming the image: NaN, a wrong shape, a mask with other values, numbers of maps and masks that
             differ, no pixel, an integer that float64 cannot hold.
         InvalidType: A dtype that is no integer and no float, or an object that is no array.
     """
-    if mask_threshold is not None and not math.isfinite(mask_threshold):
-        raise InvalidInput(
-            f"expected a finite mask_threshold, got {mask_threshold}; pass a value in the masks' unit, e.g. 127"
-        )
+    mask_threshold = checked_mask_threshold(mask_threshold)
     all_maps, all_masks = images_of(maps, "maps"), images_of(masks, "masks")
     if isinstance(all_maps, Sized) and isinstance(all_masks, Sized) and len(all_maps) != len(all_masks):
         raise InvalidInput(
@@ -101,7 +100,7 @@ def read_scores(scores: object, name: str) -> NDArray[np.number[Any]]:
             "per pixel"
         )
     exact_dtype(array, name)
-    if array.dtype.kind == "f" and math.isnan(array.max()):
+    if contains_nan(array):
         undefined = int(np.count_nonzero(np.isnan(array)))
         raise InvalidInput(
             f"expected no NaN in the map of {name}, got {undefined} NaN of {array.size} pixels; find out why the "
@@ -167,8 +166,9 @@ def read_mask(
     two_valued = np.count_nonzero(array == peak) == (np.count_nonzero(defect) if peak else array.size)
     if peak not in (0, 1, 255) or not two_valued:
         raise InvalidInput(
-            f"expected a mask of 0 and 1 or of 0 and 255 for {name}, got {_some_values(array)}; an anti-aliased or "
-            "labelled mask needs mask_threshold=, above which a pixel is a defect (0 keeps the faintest edge)"
+            f"expected a mask of 0 and 1 or of 0 and 255 for {name}, got {_some_values(array)}; an anti-aliased "
+            "or labelled mask needs mask_threshold= (--mask-threshold), above which a pixel is a defect (0 keeps the "
+            "faintest edge)"
         )
     return defect
 

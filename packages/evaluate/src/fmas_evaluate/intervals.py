@@ -1,4 +1,4 @@
-r"""Metrics from a histogram: the metric of the binned scores, and bounds that hold for the original ones.
+"""Metrics from a histogram: the metric of the binned scores, and bounds that hold for the original ones.
 
 Bins keep the order of the scores. Within one, anything may be: every score may tie with every other one, or all
 defect pixels may lie above all normal ones, or below. Each metric falls when a normal pixel rises above a defect pixel,
@@ -6,18 +6,18 @@ so the extremes of that freedom bound it. Take a bin with ``n`` normal and ``d``
 ``T`` defect pixels in the bins above it: for each of the ``d``, the normal pixels above it as well as those at or above
 it number between ``F`` and ``F + n``.
 
-* AUROC and PRO: :math:`A_L(a, b)` falls in both arguments, hence it is at most :math:`A_L(F/N, F/N)` and at least
-  :math:`A_L((F+n)/N, (F+n)/N)`. With L = 1 this is AUROC.
-* Average precision: precision at a defect pixel is :math:`x/(x+y)` with ``x`` the defect and ``y`` the normal pixels at
-  or above it; it grows with ``x`` and falls with ``y``. At most all ``d`` tie above the ``n``:
-  :math:`d\,(T+d)/(T+d+F)`. At least they lie below, one after another: :math:`\sum_{i=1}^d (T+i)/(T+i+c)` with
-  :math:`c=F+n`. This sum of an increasing concave function is not below its integral,
-  :math:`d - c \ln(1 + d/(T+c))`, nor below ``d`` times the mean of its ends.
+* AUROC and PRO: ``A_L(a, b)``, the area that a defect pixel adds up to the limit ``L``, falls in both arguments, hence
+  it is at most ``A_L(F/N, F/N)`` and at least ``A_L((F+n)/N, (F+n)/N)``. With L = 1 this is AUROC.
+* Average precision: precision at a defect pixel is ``x/(x+y)`` with ``x`` the defect and ``y`` the normal pixels at or
+  above it; it grows with ``x`` and falls with ``y``. At most all ``d`` tie above the ``n``: ``d (T+d)/(T+d+F)``. At
+  least they lie below, one after another: the sum of ``(T+i)/(T+i+c)`` over ``i = 1 ... d`` with ``c = F+n``. This sum
+  of an increasing concave function is not below its integral, ``d - c ln(1 + d/(T+c))``, nor below ``d`` times the mean
+  of its ends.
 * F1-max: a threshold at a bin's lower edge is a threshold, so the best of these is attained: a lower bound, and the
   value reported. A threshold inside a bin finds at most ``T + d`` defect pixels and no fewer than ``F`` normal ones.
 
 Counts are integers. What is added in floating point is added so that the error is known, and the bounds are widened by
-it: see :data:`_SUM_ERROR`.
+it: see ``_SUM_ERROR``.
 """
 
 from __future__ import annotations
@@ -98,9 +98,9 @@ class _DefectBins:
     """The bins that hold a defect pixel, with what lies above them: ``(D,)`` each, descending like the bins.
 
     Attributes:
-        lower_edges: As in :class:`ScoreBins`.
+        lower_edges: As in ``ScoreBins``.
         defects: Defect pixels in the bin.
-        weights: As in :class:`ScoreBins`.
+        weights: As in ``ScoreBins``.
         above: Normal pixels in higher bins.
         reached: Normal pixels in this bin or a higher one.
         found: Defect pixels in this bin or a higher one.

@@ -1,12 +1,12 @@
-r"""Which bin of a histogram a score falls into: the leading bits of its floating-point pattern.
+"""Which bin of a histogram a score falls into: the leading bits of its floating-point pattern.
 
 The bits of an IEEE float, read as an integer, keep the order of its values: sign, then exponent, then mantissa. The
-leading *k* of them therefore number :math:`2^k` bins such that a larger score is never in a lower bin, whatever the
+leading *k* of them therefore number ``2**k`` bins such that a larger score is never in a lower bin, whatever the
 range of the scores, with the same relative width everywhere. Nothing has to be known about the scores beforehand, and
 a score keeps its bin whatever comes after it, which is what makes histograms of parts add up to that of the whole.
 
 A bin's *code* is the bit pattern itself, as counting wants no more work per pixel than a shift. Negative floats grow
-downwards in it; :meth:`Scale.positions` puts codes into the order of the scores, once, when the counts are read.
+downwards in it; ``Scale.positions`` puts codes into the order of the scores, once, when the counts are read.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def scale_of(dtype: np.dtype[np.generic], bins: int) -> Scale:
 
     Args:
         dtype: Of the score maps: integer or float.
-        bins: Number of bins, as checked by :func:`checked_bins`; dtypes of 8 and 16 bits get one per value instead.
+        bins: Number of bins, as checked by ``checked_bins``; dtypes of 8 and 16 bits get one per value instead.
 
     Returns:
         The scale.
@@ -130,7 +130,7 @@ def scale_of(dtype: np.dtype[np.generic], bins: int) -> Scale:
 
 
 def scale_named(name: str, bins: int) -> Scale:
-    """Return the scale of a name that an earlier :func:`scale_of` gave.
+    """Return the scale of a name that an earlier ``scale_of`` gave.
 
     Raises:
         InvalidInput: If there is no such scale.
@@ -148,7 +148,7 @@ def checked_bins(bins: object) -> int:
 
     Raises:
         InvalidType: If it is not an integer.
-        InvalidInput: If it is not a power of two between :data:`MIN_BINS` and :data:`MAX_BINS`.
+        InvalidInput: If it is not a power of two between ``MIN_BINS`` and ``MAX_BINS``.
     """
     if isinstance(bins, bool) or not isinstance(bins, (int, np.integer)):
         raise InvalidType(f"expected bins to be an integer, got {type(bins).__name__}; leave it out for 2**20")
@@ -233,10 +233,10 @@ def contains_nan(scores: NDArray[Any]) -> bool:
     """Say whether any score is NaN, at about the speed of memory.
 
     Args:
-        scores: ``(P,)`` integer or float, in native byte order.
+        scores: Integer or float, of any shape and byte order.
     """
     if scores.dtype.kind != "f" or not scores.size:
         return False
-    if scores.dtype == np.float16:  # comparing float16 is slow, comparing their patterns is not
-        return bool((scores.view(np.uint16) & 0x7FFF).max() > 0x7C00)
+    if scores.dtype.itemsize == 2:  # comparing float16 is slow, comparing their patterns is not
+        return bool((scores.view(f"{scores.dtype.byteorder}u2") & 0x7FFF).max() > 0x7C00)
     return bool(np.isnan(scores.max()))

@@ -122,8 +122,10 @@ def find_samples(maps: Path, truth: Path) -> Found:
             )
         )
     extra = [printable(path.as_posix()) for path in masks.values() if path not in owners]
+    advice = "add what is missing, or evaluate folders that belong together"
     if missing and not owners:
         missing, extra = _few(missing), _few(extra)
+        advice += "; with VisA, name its table (CSV) as the truth"
     problems = {
         "maps without a mask": missing,
         "masks without a map": list(dict.fromkeys(extra)),
@@ -133,7 +135,7 @@ def find_samples(maps: Path, truth: Path) -> Found:
         raise with_problems(
             "maps/<dir>/<stem>.tiff with truth/<dir>/<stem>_mask.png for every folder but `good`",
             problems,
-            "add what is missing, or evaluate folders that belong together",
+            advice,
         )
     return Found(tuple(samples), ignored + others)
 

@@ -26,7 +26,7 @@ def checked_limit(max_fpr: object) -> float:
 
 def checked_limits(max_fpr: float | Iterable[float]) -> tuple[float, ...]:
     """Return one or several different limits, in the order given, or say what is wrong with them."""
-    if not isinstance(max_fpr, Iterable):
+    if isinstance(max_fpr, str | bytes) or not isinstance(max_fpr, Iterable):
         return (checked_limit(max_fpr),)
     limits = tuple(checked_limit(limit) for limit in max_fpr)
     if not limits or len(set(limits)) != len(limits):

@@ -1,6 +1,6 @@
 """The metrics as functions of the counts; sums are exact, so that the order of images cannot change a bit.
 
-Every function takes :class:`~fmas_evaluate.counts.DefectCounts` and returns plain floats; it returns NaN, without a
+Every function takes ``DefectCounts`` and returns plain floats; it returns NaN, without a
 warning, when there is no defect pixel or no normal pixel.
 """
 
@@ -21,13 +21,15 @@ __all__ = ["auroc", "average_precision", "f1_max", "pro"]
 _BLOCK: Final = 1 << 16
 """Scores handled at a time: terms of all of them at once would take as much memory as the counts."""
 
+_COUNTED_DIRECTLY: Final = 1 << 20
+"""Sizes below this are counted without looking for those that occur, which takes many times as long."""
+
 
 def auroc(counts: DefectCounts) -> float:
-    r"""Return the area under the ROC curve, correctly rounded.
+    """Return the area under the ROC curve, correctly rounded.
 
-    .. math:: \mathrm{AUROC} = \frac1P \sum_p \left(1 - \frac{a_p + b_p}{2}\right)
-
-    with ``a`` the share of normal pixels above defect pixel ``p`` and ``b`` the share at or above it.
+    ``AUROC = 1/P * sum over the P defect pixels of (1 - (a + b)/2)``, with ``a`` the share of normal pixels above the
+    defect pixel and ``b`` the share at or above it.
     """
     if not _defined(counts):
         return math.nan
@@ -36,9 +38,9 @@ def auroc(counts: DefectCounts) -> float:
 
 
 def average_precision(counts: DefectCounts) -> float:
-    r"""Return the average precision, :math:`\sum_k (R_k - R_{k-1})\,P_k` over the distinct scores.
+    """Return the average precision: the sum of (rise of recall) * precision over the distinct scores.
 
-    Recall steps at the scores of defect pixels alone, so these are the only terms.
+    Recall rises at the scores of defect pixels alone, so these are the only terms.
     """
     if not _defined(counts):
         return math.nan
@@ -53,12 +55,10 @@ def average_precision(counts: DefectCounts) -> float:
 
 
 def f1_max(counts: DefectCounts) -> tuple[float, float]:
-    r"""Return the largest F1 over all thresholds and the threshold.
+    """Return the largest F1 over all thresholds and the threshold.
 
-    .. math:: F_1(t) = \frac{2\,TP}{P + TP + FP}
-
-    It is largest at the score of a defect pixel: between two of them only false positives change. Among equal maxima
-    the highest threshold is returned.
+    ``F1 = 2 TP / (P + TP + FP)``, with ``P`` defect pixels in all. It is largest at the score of a defect pixel:
+    between two of them only false positives change. Among equal maxima the highest threshold is returned.
     """
     if not _defined(counts):
         return math.nan, math.nan
@@ -74,10 +74,13 @@ def f1_max(counts: DefectCounts) -> tuple[float, float]:
 
 
 def pro(counts: DefectCounts, max_fpr: float) -> float:
-    r"""Return the area under the PRO curve up to a false-positive rate, divided by that rate.
+    """Return the area under the PRO curve up to a false-positive rate, divided by that rate.
 
-    .. math:: \mathrm{PRO}(L) = \frac{1}{R L} \sum_p \frac{A_L(a_p, b_p)}{|r(p)|}, \quad
-        A_L = \begin{cases} L - (a+b)/2 & b \le L \\ (L-a)^2 / (2 (b-a)) & a < L < b \\ 0 & a \ge L \end{cases}
+    ``PRO(L) = 1/(R L) * sum over defect pixels of A / (size of the pixel's region)``, where
+
+    - ``A = L - (a + b)/2`` if ``b <= L``,
+    - ``A = (L - a)**2 / (2 (b - a))`` if ``a < L < b``,
+    - ``A = 0`` if ``a >= L``.
 
     Regions of one size share the denominator, and below the limit the terms are integers: they are added per size as
     integers, and only one number per size is rounded.
@@ -113,11 +116,13 @@ def _region_shares(sizes: NDArray[np.int64], area: float) -> list[float]:
     Whole regions are counted apart from parts of regions: a map without an error must not come out as
     0.9999999999999999.
     """
-    pixels = np.bincount(sizes)
+    occurring, places = _numbered(sizes)
+    pixels = np.bincount(places)
     whole = 0
     parts = []
-    for size in np.flatnonzero(pixels).tolist():
-        regions, rest = divmod(int(pixels[size]), size)
+    for place in np.flatnonzero(pixels).tolist():
+        size = int(occurring[place])
+        regions, rest = divmod(int(pixels[place]), size)
         whole += regions
         parts.append(rest * area / size)
     return [whole * area, *parts]
@@ -146,17 +151,30 @@ def _total(values: NDArray[np.int64]) -> int:
     return (int((values >> 32).sum()) << 32) + int((values & 0xFFFFFFFF).sum())
 
 
+def _numbered(sizes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return ascending sizes, all that occur among them, and for each pixel the place of its size.
+
+    Where a size is large, counting by the sizes themselves would take a number for every size up to it.
+    """
+    largest = int(sizes.max(initial=0))
+    if largest < _COUNTED_DIRECTLY:
+        return np.arange(largest + 1), sizes
+    occurring = np.unique(sizes)
+    return occurring, np.searchsorted(occurring, sizes)
+
+
 def _totals_by_size(values: NDArray[np.int64], sizes: NDArray[np.int64]) -> Counter[int]:
     """Return the exact sum of the values that belong to each size.
 
     ``bincount`` adds in float64: with 21 bits at a time every partial sum is an integer that it holds exactly.
     """
     totals: Counter[int] = Counter()
+    occurring, places = _numbered(sizes)
     shift = 0
     while values.any():
-        sums = np.bincount(sizes, weights=values & 0x1FFFFF)
-        for size in np.flatnonzero(sums).tolist():
-            totals[size] += int(sums[size]) << shift
+        sums = np.bincount(places, weights=values & 0x1FFFFF)
+        for place in np.flatnonzero(sums).tolist():
+            totals[int(occurring[place])] += int(sums[place]) << shift
         values = values >> 21
         shift += 21
     return totals

@@ -11,16 +11,15 @@ from fmas_evaluate.collection import Collection
 from fmas_evaluate.counter import PixelCounter, checked_threads
 from fmas_evaluate.counts import DefectCounts
 from fmas_evaluate.errors import InvalidInput
-from fmas_evaluate.evaluation import evaluation_of, pixel_results, what_is_undefined
+from fmas_evaluate.evaluation import certified_evaluation, evaluation_of, pixel_results, what_is_undefined
 from fmas_evaluate.histogram import HistogramCounts
 from fmas_evaluate.images import ImageScores
 from fmas_evaluate.inputs import Pair
-from fmas_evaluate.intervals import Bounded
 from fmas_evaluate.layouts import GOOD, ImageFiles
 from fmas_evaluate.limits import checked_limits
 from fmas_evaluate.loading import Images
 from fmas_evaluate.report.curves import Curves, curves_of_bins, curves_of_counts
-from fmas_evaluate.results import Evaluation, Result
+from fmas_evaluate.results import Evaluation
 from fmas_evaluate.undefined import warn
 
 __all__ = ["Measured", "groups_of", "measure_images"]
@@ -79,7 +78,7 @@ def measure_images(
         groups: Name -> names of images to evaluate on their own as well.
 
     Returns:
-        The measures, NaN with a :class:`RuntimeWarning` where something is missing among all images together.
+        The measures, NaN with a ``RuntimeWarning`` where something is missing among all images together.
 
     Raises:
         EvaluateError: If an image cannot be evaluated, or ``bins`` or ``threads`` is out of range.
@@ -117,11 +116,11 @@ def measure_images(
         histograms = {name: HistogramCounts(bins) for name in members}
         for pair, holding in pairs_by_group():
             for group in holding:
-                histograms[group].add(pair.scores, pair.mask)
+                histograms[group].add(pair.scores, pair.mask, name=pair.name)
         curves = curves_of_bins(histograms[_ALL].score_bins())
         n_defect = histograms[_ALL].n_defect_pixels
         n_normal = histograms[_ALL].n_pixels - n_defect
-        evaluations = {name: _binned(level[name], one, limits) for name, one in histograms.items()}
+        evaluations = {name: certified_evaluation(level[name], one, limits) for name, one in histograms.items()}
     warn(*what_is_undefined(level[_ALL], limits, n_defect=n_defect, n_normal=n_normal))
     return Measured(evaluations.pop(_ALL), evaluations, curves, tuple(unmarked))
 
@@ -159,23 +158,3 @@ def _counted(
             f"{counts[_ALL].n_pixels} in the second; wait until all of them are written"
         )
     return counts
-
-
-def _binned(level: ImageScores, histogram: HistogramCounts, limits: Sequence[float]) -> Evaluation:
-    level_auroc = Bounded(level.auroc(), level.auroc(), level.auroc())
-    bounded = {"image_auroc": level_auroc, **histogram.results(tuple(limits))}
-    return Evaluation(
-        {
-            name: Result(
-                one.value,
-                lower=one.lower,
-                upper=one.upper,
-                n_images=histogram.n_images,
-                n_regions=histogram.n_regions,
-                n_pixels=histogram.n_pixels,
-                limit=one.limit,
-                threshold=one.threshold,
-            )
-            for name, one in bounded.items()
-        }
-    )

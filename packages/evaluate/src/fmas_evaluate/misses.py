@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmas_evaluate.errors import InvalidInput
+from fmas_evaluate.flagging import checked_threshold, reaches
 from fmas_evaluate.inputs import Maps, Masks, pairs
 from fmas_evaluate.regions import find_regions
 
@@ -76,10 +77,7 @@ def misses_by_size(
     borders = np.asarray(sizes, dtype=np.float64)
     if borders.ndim != 1 or borders.size < 2 or not (borders[1:] > borders[:-1]).all():
         raise InvalidInput(f"expected increasing sizes in pixels, at least two, got {sizes}; for example 1, 100, 10000")
-    if math.isnan(threshold):
-        raise InvalidInput(
-            "expected a number as threshold, got NaN; pass a score such as f1_max(maps, masks).threshold"
-        )
+    threshold = checked_threshold(threshold)
     if not 0 <= found_above < 1:
         raise InvalidInput(f"expected found_above in [0, 1), got {found_above}; pass the share of a region's pixels")
     areas, overlaps = _overlaps(maps, masks, threshold, mask_threshold)
@@ -111,7 +109,7 @@ def _overlaps(
     for pair in pairs(maps, masks, mask_threshold=mask_threshold):
         regions = find_regions(pair.mask)
         if regions.count:
-            flagged = pair.scores.ravel()[regions.places] >= threshold
+            flagged = reaches(pair.scores.ravel()[regions.places], threshold)
             area = np.bincount(regions.labels, minlength=regions.count)
             areas.append(area)
             overlaps.append(np.bincount(regions.labels, weights=flagged, minlength=regions.count) / area)

@@ -12,12 +12,11 @@ __all__ = ["average_precision", "f1_max", "pixel_auroc"]
 
 
 def pixel_auroc(maps: Maps, masks: Masks, *, mask_threshold: float | None = None, threads: int | None = None) -> Result:
-    r"""Return the chance that a defect pixel scores higher than a normal one; a tie counts one half.
+    """Return the chance that a defect pixel scores higher than a normal one; a tie counts one half.
 
-    .. math:: \mathrm{AUROC} = \frac1P \sum_p \left(1 - \frac{a_p + b_p}{2}\right)
-
-    with ``a`` and ``b`` the shares of normal pixels above and not below defect pixel ``p`` (Fawcett 2006).
-    All pixels of all images are pooled. The value is the correctly rounded one.
+    ``AUROC = 1/P * sum over the P defect pixels of (1 - (a + b)/2)``, with ``a`` the share of normal pixels above the
+    defect pixel and ``b`` the share at or above it (Fawcett 2006). All pixels of all images are pooled. The value is
+    the correctly rounded one.
 
     Args:
         maps: Score maps, larger is more anomalous: ``(N, H, W)``, ``(N, 1, H, W)``, or an iterable of ``(H, W)`` whose
@@ -27,7 +26,7 @@ def pixel_auroc(maps: Maps, masks: Masks, *, mask_threshold: float | None = None
         threads: Threads to use; ``None`` for one per processor. The result does not depend on it.
 
     Returns:
-        A fraction in ``[0, 1]``; NaN, with a :class:`RuntimeWarning`, without a defect or without a normal pixel.
+        A fraction in ``[0, 1]``; NaN, with a ``RuntimeWarning``, without a defect or without a normal pixel.
 
     Raises:
         InvalidInput: Naming the image, if values or shapes cannot be evaluated.
@@ -45,19 +44,20 @@ def pixel_auroc(maps: Maps, masks: Masks, *, mask_threshold: float | None = None
 def average_precision(
     maps: Maps, masks: Masks, *, mask_threshold: float | None = None, threads: int | None = None
 ) -> Result:
-    r"""Return the average precision over pixels, :math:`\sum_k (R_k - R_{k-1})\,P_k`.
+    """Return the average precision over pixels: the sum of (rise of recall) * precision.
 
-    ``k`` runs over the distinct scores from the highest down, ``R`` is recall and ``P`` precision when a pixel at or
-    above the score counts as defect; nothing is interpolated (as in scikit-learn's ``average_precision_score``).
+    The sum runs over the distinct scores from the highest down; recall and precision are those when a pixel at or above
+    the score counts as defect, and the rise is that since the score before. Nothing is interpolated (as in
+    scikit-learn's ``average_precision_score``).
 
     Args:
-        maps: Score maps, see :func:`pixel_auroc`.
-        masks: Masks, see :func:`pixel_auroc`.
+        maps: Score maps, see ``pixel_auroc``.
+        masks: Masks, see ``pixel_auroc``.
         mask_threshold: Accept masks of other values: a pixel above the threshold is a defect.
         threads: Threads to use; ``None`` for one per processor. The result does not depend on it.
 
     Returns:
-        A fraction in ``[0, 1]``; NaN, with a :class:`RuntimeWarning`, without a defect or without a normal pixel.
+        A fraction in ``[0, 1]``; NaN, with a ``RuntimeWarning``, without a defect or without a normal pixel.
 
     Raises:
         InvalidInput: Naming the image, if values or shapes cannot be evaluated.
@@ -73,21 +73,19 @@ def average_precision(
 
 
 def f1_max(maps: Maps, masks: Masks, *, mask_threshold: float | None = None, threads: int | None = None) -> Result:
-    r"""Return the largest F1 over all thresholds; the result's ``threshold`` says where.
+    """Return the largest F1 over all thresholds; the result's ``threshold`` says where.
 
-    .. math:: F_1(t) = \frac{2\,TP}{2\,TP + FP + FN}
-
-    A pixel at or above the threshold counts as defect. Among thresholds of equal F1 the highest is returned. It is
-    chosen on the very images it is computed from: an optimistic number for any others.
+    ``F1 = 2 TP / (2 TP + FP + FN)``. A pixel at or above the threshold counts as defect. Among thresholds of equal F1
+    the highest is returned. It is chosen on the very images it is computed from: an optimistic number for any others.
 
     Args:
-        maps: Score maps, see :func:`pixel_auroc`.
-        masks: Masks, see :func:`pixel_auroc`.
+        maps: Score maps, see ``pixel_auroc``.
+        masks: Masks, see ``pixel_auroc``.
         mask_threshold: Accept masks of other values: a pixel above the threshold is a defect.
         threads: Threads to use; ``None`` for one per processor. The result does not depend on it.
 
     Returns:
-        A fraction in ``[0, 1]``; NaN, with a :class:`RuntimeWarning`, without a defect or without a normal pixel.
+        A fraction in ``[0, 1]``; NaN, with a ``RuntimeWarning``, without a defect or without a normal pixel.
 
     Raises:
         InvalidInput: Naming the image, if values or shapes cannot be evaluated.

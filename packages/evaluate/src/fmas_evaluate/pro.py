@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from fmas_evaluate import measures
 from fmas_evaluate.collection import count
-from fmas_evaluate.errors import InvalidInput
+from fmas_evaluate.flagging import checked_threshold, reaches
 from fmas_evaluate.inputs import Maps, Masks, pairs
 from fmas_evaluate.limits import checked_limit
 from fmas_evaluate.regions import find_regions
@@ -28,16 +25,19 @@ def aupro(
     mask_threshold: float | None = None,
     threads: int | None = None,
 ) -> Result:
-    r"""Return the area under the PRO curve up to a false-positive rate, divided by that rate.
+    """Return the area under the PRO curve up to a false-positive rate, divided by that rate.
 
     The curve shows the share of a region that is found, averaged over all regions, against the share of all normal
-    pixels that are flagged (Bergmann et al. 2021, "The MVTec Anomaly Detection Dataset"). With ``a`` and ``b`` the
-    shares of normal pixels above and not below defect pixel ``p`` of region ``r(p)``, of ``R`` regions in all,
+    pixels that are flagged (Bergmann et al. 2021, "The MVTec Anomaly Detection Dataset"). With ``a``
+    the share of normal pixels above a defect pixel, ``b`` the share at or above it, and ``R`` regions in all:
 
-    .. math:: \mathrm{PRO}(L) = \frac{1}{R L} \sum_p \frac{A_L(a_p, b_p)}{|r(p)|}, \quad
-        A_L = \begin{cases} L - (a+b)/2 & b \le L \\ (L-a)^2 / (2 (b-a)) & a < L < b \\ 0 & a \ge L \end{cases}
+    ``PRO(L) = 1/(R L) * sum over defect pixels of A / (size of the pixel's region)``, where
 
-    which is the exact integral with equal scores merged and the curve interpolated at the limit. Regions are
+    - ``A = L - (a + b)/2`` if ``b <= L``,
+    - ``A = (L - a)**2 / (2 (b - a))`` if ``a < L < b``,
+    - ``A = 0`` if ``a >= L``.
+
+    This is the exact integral with equal scores merged and the curve interpolated at the limit. Regions are
     8-connected.
 
     Args:
@@ -49,7 +49,7 @@ def aupro(
         threads: Threads to use; ``None`` for one per processor. The result does not depend on it.
 
     Returns:
-        A fraction in ``[0, 1]``; NaN, with a :class:`RuntimeWarning`, without a defect or without a normal pixel.
+        A fraction in ``[0, 1]``; NaN, with a ``RuntimeWarning``, without a defect or without a normal pixel.
 
     Raises:
         InvalidInput: Naming the image, if values or shapes cannot be evaluated, or if ``max_fpr`` is out of range.
@@ -71,8 +71,8 @@ def per_region_overlap(
     """Return, for each defect region, the share of its pixels that score at least a threshold.
 
     Args:
-        maps: Score maps, see :func:`aupro`.
-        masks: Masks, see :func:`aupro`.
+        maps: Score maps, see ``aupro``.
+        masks: Masks, see ``aupro``.
         threshold: A pixel at or above it counts as found, in the unit of the scores.
         mask_threshold: Accept masks of other values: a pixel above the threshold is a defect.
 
@@ -87,20 +87,14 @@ def per_region_overlap(
         >>> per_region_overlap([[[0.1, 0.4], [0.35, 0.8]]], [[[0, 0], [1, 1]]], threshold=0.5)
         array([0.5])
     """
-    if math.isnan(threshold):
-        raise InvalidInput("expected a threshold that is a number, got NaN; pass a score, e.g. f1_max(…).threshold")
+    threshold = checked_threshold(threshold)
     overlaps = [np.zeros(0)]
     for pair in pairs(maps, masks, mask_threshold=mask_threshold):
         regions = find_regions(pair.mask)
         if regions.count:
-            found = _reaches(pair.scores.reshape(-1)[regions.places], threshold)
+            found = reaches(pair.scores.reshape(-1)[regions.places], threshold)
             overlaps.append(_shares(regions.labels, found, regions.count))
     return np.concatenate(overlaps)
-
-
-def _reaches(scores: NDArray[np.number[Any]], threshold: float) -> NDArray[np.bool_]:
-    """Compare in float64: numpy would round the threshold to the scores' narrower type, or refuse it."""
-    return np.asarray(scores.astype(np.float64) >= threshold)
 
 
 def _shares(labels: NDArray[np.int64], found: NDArray[np.bool_], count: int) -> NDArray[np.float64]:

@@ -83,7 +83,7 @@ def protocol(
     """Compute the numbers of one category the way a published evaluation code does.
 
     Args:
-        name: One of :data:`PROTOCOLS`.
+        name: One of ``PROTOCOLS``.
         maps: Score maps, ``(N, H, W)`` or an iterable of ``(H, W)``; larger is more anomalous.
         masks: Defect masks of the same sizes; ``None`` for an image without a defect.
         labels: ``(N,)`` bool, ``True`` marks a defective image; by default, whether its mask marks a pixel.

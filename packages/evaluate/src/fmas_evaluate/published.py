@@ -1,7 +1,7 @@
 """The PRO curves and areas that published evaluation code computes, step by step, rounding included.
 
 Written from the published code's behaviour, not copied from it. What each of them does is stated at its function; how
-far it is from the exact area is what :mod:`fmas_evaluate.protocols` reports.
+far it is from the exact area is what ``fmas_evaluate.protocols`` reports.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ def read_mask(path: Path, *, colours: bool = False) -> NDArray[Any]:
     A PNG may hold grey, a palette, or colours that are all grey.
 
     Args:
-        path: As for :func:`read_map`, or BMP.
+        path: As for ``read_map``, or BMP.
         colours: Accept a mask with colours: a pixel's value is then the largest of its channels.
 
     Returns:

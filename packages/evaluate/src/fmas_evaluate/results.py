@@ -178,7 +178,8 @@ def aupro_name(limit: float, first: float) -> str:
     return "aupro" if limit == first else f"aupro@{limit!r}"
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+# Compared as the mapping it is, and like other mappings without a hash.
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Evaluation(Mapping[str, Result]):
     """The metrics of one evaluation, by name and as attributes, in a fixed order.
 

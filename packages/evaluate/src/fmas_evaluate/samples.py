@@ -53,7 +53,7 @@ def take_apart(
     """Take every image apart; memory grows with the scores, of which one copy is kept.
 
     Args:
-        maps: Score maps, anything that :func:`fmas_evaluate.inputs.pairs` takes.
+        maps: Score maps, anything that ``fmas_evaluate.inputs.pairs`` takes.
         masks: Defect masks of the same sizes; ``None`` for an image without a defect.
         labels: ``(N,)`` bool or integers 0 and 1, ``True`` marks a defective image; by default, whether its mask marks
             a pixel.

@@ -12,11 +12,12 @@ from fmas_evaluate.collection import Collection
 from fmas_evaluate.counter import PixelCounter, checked_threads
 from fmas_evaluate.errors import InvalidInput, InvalidType
 from fmas_evaluate.evaluation import evaluation_of, pixel_results, what_is_undefined
+from fmas_evaluate.flagging import checked_mask_threshold
 from fmas_evaluate.images import ImageScores, read_image_score, read_label
 from fmas_evaluate.inputs import Pair, read_mask, read_scores
 from fmas_evaluate.limits import DEFAULT_LIMITS, checked_limits
 from fmas_evaluate.results import Evaluation
-from fmas_evaluate.undefined import warn
+from fmas_evaluate.undefined import warn, warn_of_labels
 
 __all__ = ["Factory", "compute_stream"]
 
@@ -37,14 +38,14 @@ def compute_stream(
 
     Args:
         factory: Called twice; gives an iterable of ``(map, mask)`` or ``(map, mask, label, image_score)``, the same
-            images each time, in any order. Map and mask are ``(H, W)`` as in :func:`~fmas_evaluate.evaluate`; mask,
+            images each time, in any order. Map and mask are ``(H, W)`` as in ``evaluate``; mask,
             label and image score may be ``None``.
         max_fpr: The limit of PRO, or several: the first becomes ``aupro``, another ``aupro@0.05``.
         mask_threshold: Accept masks of other values than 0 and 1 or 255: a pixel above the threshold is a defect.
         threads: Threads to use; ``None`` for one per processor. The result does not depend on it.
 
     Returns:
-        The metrics, by name and as attributes, bit for bit those of :func:`~fmas_evaluate.evaluate`.
+        The metrics, by name and as attributes, bit for bit those of ``evaluate``.
 
     Raises:
         InvalidInput: Naming the image, if values or shapes cannot be evaluated; if the second pass brought other images
@@ -58,6 +59,7 @@ def compute_stream(
     """
     limits = checked_limits(max_fpr)
     checked_threads(threads)
+    mask_threshold = checked_mask_threshold(mask_threshold)
     if not callable(factory):
         raise InvalidType(
             f"expected a function that gives a new iterable of (map, mask) at each call, got {type(factory).__name__}; "
@@ -121,16 +123,17 @@ def _iterable(factory: Factory) -> Iterable[Any]:
 
 def _tuples(factory: Factory, mask_threshold: float | None) -> Iterator[tuple[Pair, bool | None, float | None]]:
     """Yield the images of a pass, checked."""
+    contradicting: list[str] = []
     for index, item in enumerate(_iterable(factory)):
         name = f"image {index}"
-        scores, mask, label, image_score = _unpacked(item, index)
+        scores, mask, given_label, image_score = _unpacked(item, index)
         checked = read_scores(scores, name)
         pair = Pair(name, checked, read_mask(mask, checked.shape, name, mask_threshold=mask_threshold))
-        yield (
-            pair,
-            None if label is None else read_label(label, name),
-            None if image_score is None else read_image_score(image_score, name),
-        )
+        label = None if given_label is None else read_label(given_label, name)
+        if label is False and pair.mask.any():
+            contradicting.append(name)
+        yield pair, label, None if image_score is None else read_image_score(image_score, name)
+    warn_of_labels(contradicting)
 
 
 def _unpacked(item: object, index: int) -> tuple[Any, Any, Any, Any]:

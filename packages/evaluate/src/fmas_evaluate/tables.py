@@ -60,7 +60,7 @@ def read_scores(path: Path, names: Iterable[str]) -> dict[str, float]:
 
     Args:
         path: CSV with the columns ``path`` and ``score``; others, such as ``verdict``, are not read.
-        names: Of the maps, as :class:`~fmas_evaluate.layouts.ImageFiles` has them.
+        names: Of the maps, as ``ImageFiles`` has them.
 
     Returns:
         Name -> score, larger is more anomalous.

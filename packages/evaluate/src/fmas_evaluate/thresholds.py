@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fmas_evaluate.errors import InvalidInput
+from fmas_evaluate.errors import InvalidInput, InvalidType
+from fmas_evaluate.flagging import checked_threshold
 from fmas_evaluate.inputs import Maps, Masks
 from fmas_evaluate.measures import f1_max
 from fmas_evaluate.samples import Sample, count_samples, take_apart
@@ -118,7 +120,7 @@ def threshold_report(
         at: ``"f1_max"``: the threshold with the largest F1 of pixels, the highest of them if several have it.
         fpr: The lowest threshold, among the scores that occur, that flags at most this share of the normal pixels, in
             ``[0, 1]``; infinite if every score that occurs flags more. Normal pixels that score infinity are flagged
-            by every threshold: a :class:`RuntimeWarning` says so when they are more than this share.
+            by every threshold: a ``RuntimeWarning`` says so when they are more than this share.
         threshold: The threshold itself.
         labels: ``(N,)`` bool, ``True`` marks a defective image; by default, whether its mask marks a pixel.
         image_scores: ``(N,)`` one score per image. Left out, an image is flagged if any of its pixels is. Image scores
@@ -159,15 +161,24 @@ def _check_wish(at: str | None, fpr: float | None, threshold: float | None, *, o
         )
     if at not in (None, "f1_max"):
         raise InvalidInput(f"expected at='f1_max', got {at!r}; pass fpr= or threshold= for another threshold")
-    if fpr is not None and not 0 <= fpr <= 1:
-        raise InvalidInput(f"expected fpr in [0, 1], got {fpr}; pass the share of normal pixels to flag, such as 0.01")
-    if threshold is not None and math.isnan(threshold):
-        raise InvalidInput("expected a number as threshold, got NaN; pass a score, or infinity to flag nothing")
+    if fpr is not None:
+        _check_share(fpr)
+    if threshold is not None:
+        checked_threshold(threshold)
     if threshold is not None and own_scores:
         raise InvalidInput(
             "expected no image_scores beside threshold, got both; a threshold of pixels says nothing about them: pass "
             "at='f1_max' or fpr="
         )
+
+
+def _check_share(fpr: object) -> None:
+    """Refuse what is no share of the normal pixels."""
+    advice = "pass the share of normal pixels to flag, such as 0.01"
+    if isinstance(fpr, bool) or not isinstance(fpr, Real):
+        raise InvalidType(f"expected fpr as a number, got {fpr!r}; {advice}")
+    if not 0 <= float(fpr) <= 1:
+        raise InvalidInput(f"expected fpr in [0, 1], got {fpr}; {advice}")
 
 
 def _as_pixel(sample: Sample) -> Sample:

@@ -16,14 +16,14 @@ from torchmetrics import Metric
 from fmas_evaluate import intervals
 from fmas_evaluate.bin_counts import COUNTS
 from fmas_evaluate.evaluation import what_is_undefined
-from fmas_evaluate.histogram import HistogramCounts
+from fmas_evaluate.flagging import checked_mask_threshold
+from fmas_evaluate.histogram import HistogramCounts, certified
 from fmas_evaluate.histogram_state import NUMBERS, VERSION
 from fmas_evaluate.images import ImageScores, labelled_pairs
 from fmas_evaluate.inputs import Maps, Masks
-from fmas_evaluate.intervals import Bounded
 from fmas_evaluate.keys import DEFAULT_BINS, checked_bins
 from fmas_evaluate.limits import checked_limits
-from fmas_evaluate.results import Evaluation, Result
+from fmas_evaluate.results import Evaluation
 from fmas_evaluate.undefined import warn
 
 __all__ = ["AnomalyMetrics"]
@@ -37,7 +37,7 @@ _NUMBERS: Final = (*NUMBERS, "rounded")
 class AnomalyMetrics(Metric):  # type: ignore[misc]  # mypy does not follow torchmetrics
     """Image AUROC, pixel AUROC, average precision, F1-max and PRO, from histograms that add up over processes.
 
-    It is :class:`~fmas_evaluate.Evaluator` in histogram mode in the form that torchmetrics, and so Lightning, expect:
+    It is ``Evaluator`` in histogram mode in the form that torchmetrics, and so Lightning, expect:
     every state is an int64 tensor that is reduced by summation, in DDP, Ray or any other back end, and sums to the same
     bits whatever the number of processes. There is one scale for all processes, that of float32: 8-bit and float16 maps
     are exact from 2**20 bins on, others have an interval. Image scores are counted in bins, too.
@@ -72,7 +72,7 @@ class AnomalyMetrics(Metric):  # type: ignore[misc]  # mypy does not follow torc
         super().__init__(**kwargs)
         self._limits = checked_limits(max_fpr)
         self._bins = checked_bins(bins)
-        self._mask_threshold = mask_threshold
+        self._mask_threshold = checked_mask_threshold(mask_threshold)
         for level, names in _STATES.items():
             for name in names:
                 self.add_state(f"{level}_{name}", torch.zeros(self._bins, dtype=torch.int64), dist_reduce_fx="sum")
@@ -138,7 +138,7 @@ class AnomalyMetrics(Metric):  # type: ignore[misc]  # mypy does not follow torc
         n_normal = pixels.n_pixels - pixels.n_defect_pixels
         warn(*what_is_undefined(images, self._limits, n_defect=pixels.n_defect_pixels, n_normal=n_normal))
         found = {"image_auroc": intervals.auroc(image_bins.score_bins())} | pixels.results(self._limits)
-        return Evaluation({name: _result(bounded, pixels) for name, bounded in found.items()})
+        return Evaluation({name: certified(bounded, pixels) for name, bounded in found.items()})
 
     def _count(self, level: str, counts: HistogramCounts) -> None:
         """Add counts to the states of pixels or images."""
@@ -163,17 +163,3 @@ class AnomalyMetrics(Metric):  # type: ignore[misc]  # mypy does not follow torc
             | {"rounded": numbers["rounded"] > 0}  # of how many updates: one suffices
         )
         return counts
-
-
-def _result(bounded: Bounded, pixels: HistogramCounts) -> Result:
-    """Return a metric with what it was computed from."""
-    return Result(
-        bounded.value,
-        lower=bounded.lower,
-        upper=bounded.upper,
-        limit=bounded.limit,
-        threshold=bounded.threshold,
-        n_images=pixels.n_images,
-        n_regions=pixels.n_regions,
-        n_pixels=pixels.n_pixels,
-    )

@@ -1,11 +1,14 @@
-"""Say, once per call, which metrics are not defined and what is missing."""
+"""Say, once per call, which metrics are not defined and what is missing, and which labels contradict the masks."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from typing import Final
 
-__all__ = ["missing_images", "missing_pixels", "warn"]
+__all__ = ["missing_images", "missing_pixels", "warn", "warn_of_labels"]
+
+_MOST_NAMES: Final = 5
 
 
 def missing_pixels(names: Sequence[str], n_defect: int, n_normal: int) -> str:
@@ -37,3 +40,18 @@ def warn(*problems: str) -> None:
     told = [problem for problem in problems if problem]
     if told:
         warnings.warn(f"{'; '.join(told)}; returning NaN", RuntimeWarning, stacklevel=3)
+
+
+def warn_of_labels(names: Sequence[str]) -> None:
+    """Warn once, naming them, that images are labelled good although their masks have a defect.
+
+    To be called by the generator that the function that the user called iterates over.
+    """
+    if names:
+        shown = ", ".join(names[:_MOST_NAMES]) + (f" and {len(names) - _MOST_NAMES} more" * (len(names) > _MOST_NAMES))
+        warnings.warn(
+            f"expected labels that agree with the masks, got a mask with a defect for {shown}, labelled good; image "
+            "metrics follow the labels and pixel metrics the masks: check which of them is wrong",
+            RuntimeWarning,
+            stacklevel=4,
+        )

@@ -1,10 +1,10 @@
-r"""The five measures of a set of images in which each image counts ``w`` times, for many weightings at once.
+"""The five measures of a set of images in which each image counts ``w`` times, for many weightings at once.
 
-Drawing images with replacement gives image ``i`` a whole weight :math:`w_i`, so a bootstrap replicate is a weighted
+Drawing images with replacement gives image ``i`` a whole weight ``w_i``, so a bootstrap replicate is a weighted
 evaluation, and all of them are one matrix product. Let the distinct scores of all defect pixels, in descending order,
 be cut into cells. Per image and cell four numbers are counted once: the normal pixels above the cell, those at or above
-its lowest score, its defect pixels, and :math:`\sum 1/|r|` of these. Weighted by ``w`` they are the counts of the
-resampled set, and the measures follow from the counts as they do for the whole set.
+its lowest score, its defect pixels, and the sum of ``1 / (size of its region)`` over these. Weighted by ``w`` they are
+the counts of the resampled set, and the measures follow from the counts as they do for the whole set.
 
 With one distinct score in every cell the result is exact: that of the literally resampled set. Fewer cells quantise the
 scores: in a cell of several scores the curves are taken as straight. Such a cell holds at most a share
@@ -168,7 +168,7 @@ def weighted_measures(
         table: The counts.
         weights: ``(R, N)`` float64, how often each image counts in each of ``R`` replicates; whole and not negative.
         max_fpr: Upper end of the FPR range that PRO integrates over, in ``(0, 1]``.
-        metrics: Names from :data:`~fmas_evaluate.results.METRICS` to compute; ``image_auroc`` is passed over.
+        metrics: Names from ``METRICS`` to compute; ``image_auroc`` is passed over.
 
     Returns:
         Name to ``(R,)`` values in ``[0, 1]``; NaN where a replicate has no defect or no normal pixel.
@@ -298,7 +298,7 @@ def weighted_image_auroc(samples: Sequence[Sample], weights: Floats) -> Floats:
 
     Args:
         samples: The images.
-        weights: ``(R, N)`` as for :func:`weighted_measures`.
+        weights: ``(R, N)`` as for ``weighted_measures``.
 
     Returns:
         ``(R,)`` values in ``[0, 1]``; NaN where a replicate has no defective or no good image.

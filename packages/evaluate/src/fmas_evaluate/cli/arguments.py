@@ -15,7 +15,7 @@ __all__ = ["PLOT_SUFFIXES", "PROTOCOL_NAMES", "Options", "parse"]
 
 PLOT_SUFFIXES: Final = (".pdf", ".png", ".svg")
 PROTOCOL_NAMES: Final = ("mvtec_ad", "mvtec_ad2", "mvtec_3d_sampled", "rd4ad", "visa")
-"""Those of :mod:`fmas_evaluate.protocols`, which help need not import."""
+"""Those of ``fmas_evaluate.protocols``, which help need not import."""
 
 _DESCRIPTION: Final = """\
 Measure score maps against defect masks: image and pixel AUROC, average
@@ -99,7 +99,7 @@ class Options(argparse.Namespace):
 
 
 def parse(arguments: Sequence[str] | None, *, program: str) -> Options:
-    """Return the options, or leave with :class:`SystemExit`: 0 after ``--help``, 2 for wrong usage.
+    """Return the options, or leave with ``SystemExit``: 0 after ``--help``, 2 for wrong usage.
 
     Args:
         arguments: Without the program's name; ``None`` for the process's own.

@@ -64,12 +64,15 @@ def _said_on_stderr() -> Iterator[None]:
     """Show warnings as lines for a user, not for a programmer."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", RuntimeWarning)
-        warnings.showwarning = _show_warning
+        said: set[str] = set()
+
+        def show(message: Warning | str, *_: object, **__: object) -> None:
+            if str(message) not in said:  # --bootstrap and --protocol find the same missing
+                said.add(str(message))
+                _say(f"warning: {message}")
+
+        warnings.showwarning = show
         yield
-
-
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    _say(f"warning: {message}")
 
 
 def _say(text: str) -> None:

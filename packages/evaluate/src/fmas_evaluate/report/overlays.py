@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from fmas_evaluate.extras import extra_module
+from fmas_evaluate.flagging import reaches
 
 __all__ = ["LONGEST_SIDE", "map_uri", "photograph_uri", "shrunk_mask", "shrunk_scores"]
 
@@ -41,7 +42,7 @@ def map_uri(scores: NDArray[Any], mask: NDArray[np.bool_], *, threshold: float, 
     scale = high - low if high > low else 1.0
     shade = np.clip(np.nan_to_num((small - low) / scale, posinf=1.0, neginf=0.0), 0, 1)
     picture = np.stack([np.interp(shade, _STOPS, stops) for stops in (_RED, _GREEN, _BLUE)], axis=-1)
-    found = shrunk_mask(scores >= threshold, height, width)
+    found = shrunk_mask(reaches(scores, threshold), height, width)
     return _uri(_outlined(picture.astype(np.uint8), shrunk_mask(mask, height, width), found))
 
 
@@ -57,7 +58,7 @@ def photograph_uri(path: Path, scores: NDArray[Any], mask: NDArray[np.bool_], *,
             picture = np.asarray(upright.resize((width, height), Image.Resampling.BOX))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
-    found = shrunk_mask(scores >= threshold, height, width)
+    found = shrunk_mask(reaches(scores, threshold), height, width)
     return _uri(_outlined(picture, shrunk_mask(mask, height, width), found))
 
 

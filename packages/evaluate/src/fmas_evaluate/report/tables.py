@@ -53,6 +53,9 @@ def _measures(findings: Findings) -> Table:
         f"{printable(findings.maps)} against {printable(findings.truth)}: {_counted(about.n_images, 'image')}, "
         f"{_counted(about.n_regions, 'defect region')}, {_counted(about.n_pixels, 'pixel')}"
     )
+    threshold = whole.f1_max.threshold
+    if threshold is not None and not math.isnan(threshold):
+        title += f"; F1-max at score {threshold:.6g}"
     bounds = {name: bounds_of(findings, name) for name in whole}
     header: tuple[str, ...] = ("measure", "value")
     if any(bounds.values()):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fmas_evaluate.flagging import reaches
 from fmas_evaluate.inputs import Pair
 from fmas_evaluate.regions import find_regions
 
@@ -56,14 +57,14 @@ def judge(pair: Pair, *, threshold: float, image_score: float) -> Judged:
     regions = find_regions(pair.mask)
     inside = pair.scores.ravel()[regions.places]
     sizes = np.bincount(regions.labels, minlength=regions.count)
-    hits = np.bincount(regions.labels, weights=inside >= threshold, minlength=regions.count)
+    hits = np.bincount(regions.labels, weights=reaches(inside, threshold), minlength=regions.count)
     normal = pair.scores[~pair.mask]
     return Judged(
         name=pair.name,
         image_score=image_score,
         sizes=sizes.astype(np.int64),
         covered=hits / np.maximum(sizes, 1),
-        false_pixels=int(np.count_nonzero(normal >= threshold)),
+        false_pixels=int(np.count_nonzero(reaches(normal, threshold))),
         normal_peak=float(normal.max()) if normal.size else -np.inf,
     )
 
