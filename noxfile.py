@@ -83,7 +83,7 @@ PACKAGES = (
         siblings=("fmas",),
     ),
 )
-EXTRAS = {"evaluate": "[cli]"}  # of packages whose command, and with it half of their tests, needs them
+EXTRAS = {"evaluate": "[cli,torchmetrics]"}  # without them a third of its tests would skip
 EDITABLE = tuple(
     part for package in PACKAGES for part in ("-e", f"packages/{package.folder}{EXTRAS.get(package.folder, '')}")
 )
@@ -172,12 +172,11 @@ def interop(session: nox.Session) -> None:
 
 @nox.session
 def vision(session: nox.Session) -> None:
-    """Insert WDAM into others' ResNets; ONNX, hub, and evaluate's torchmetrics wrapper (2 GB to install, offline)."""
+    """Insert WDAM into the ResNets of torchvision, timm and transformers; ONNX and hub (2 GB to install, offline)."""
     outside = ("torchvision", "timm", "transformers", "onnx", "onnxruntime", "onnxscript")
-    install(session, "-e", "packages/wdam[hub]", "-e", "packages/evaluate[torchmetrics]", *outside, *TEST_TOOLS)
+    install(session, "-e", "packages/wdam[hub]", *outside, *TEST_TOOLS)
     # tests/vision must be named as well: its conftest.py makes torchvision importable beside CPU torch.
-    jobs = ("wdam/test_docs_wdam", "wdam/test_hub", "wdam/test_onnx", "evaluate/test_torchmetrics_wrapper")
-    chosen = ("tests/vision", *(f"tests/{job}.py" for job in jobs))
+    chosen = ("tests/vision", *(f"tests/wdam/test_{job}.py" for job in ("docs_wdam", "hub", "onnx")))
     session.run("pytest", "-n", "2", *chosen, *session.posargs, env=QUIET_HOUSE)
 
 
