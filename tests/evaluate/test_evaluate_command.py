@@ -394,8 +394,11 @@ def test_ctrl_c_ends_with_130(folders: Any, tmp_path: Path) -> None:
             time.sleep(0.05)
     assert writing is not None
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
-    os.close(writing)
+    try:
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        os.close(writing)
     assert (process.returncode, err) == (130, "interrupted\n")
 
 
