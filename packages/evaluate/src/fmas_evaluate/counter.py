@@ -42,7 +42,7 @@ def checked_threads(threads: int | None) -> int:
 
 _SAMPLE: Final = 1 << 16
 _SLOW: Final = 12e-9
-"""Seconds a pixel from which bins pay. Measured: 5 ns with the AVX2 sort, 21 ns with the AVX-512 sort on Zen 4."""
+"""Seconds a pixel from which bins pay: between what the AVX2 and the AVX-512 sort take on Zen 4 (docs/adr/0013)."""
 
 
 class PixelCounter:
