@@ -12,8 +12,8 @@ from wdam.gate import accumulation_dtype
 
 __all__ = ["TILE", "Tile", "TilePlan", "is_one_number", "layout"]
 
-# Elements. With its few temporaries a float32 tile of that many fits the cache that the cores share; smaller and much
-# larger tiles took longer (benchmarks/bench_cpu.py), and with fewer calls a busy machine comes less between the threads.
+# Elements. With its few temporaries a float32 tile of that many fits the cache that the cores share. In a trial by hand
+# smaller and much larger tiles took longer; and with fewer calls a busy machine comes less between the threads.
 TILE = 1 << 20
 
 
