@@ -6,6 +6,8 @@ names all that a session needs.
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +27,7 @@ nox.options.sessions = [
     "interop",
     "vision",
     "kernels",
+    "browser",
 ]
 
 ROOT = Path(__file__).parent
@@ -100,7 +103,8 @@ def install(session: nox.Session, *arguments: str) -> None:
 def tests(session: nox.Session) -> None:
     """Run the default suite over all packages and examples; arguments go to pytest, e.g. `-- --cov -k mask`."""
     install(session, *EDITABLE, *EDITABLE_EXAMPLES, *TEST_TOOLS, "psutil")
-    elsewhere = [f"--ignore=tests/{other}" for other in ("interop", "vision", "repository/test_distributions.py")]
+    others = ("browser", "interop", "vision", "repository/test_distributions.py")
+    elsewhere = [f"--ignore=tests/{other}" for other in others]
     examples = [f"{example}/tests" for example in EXAMPLES if (ROOT / example / "tests").is_dir()]
     session.run("pytest", "-n", "2", "tests", *examples, *elsewhere, *session.posargs, env=QUIET_HOUSE)
 
@@ -188,6 +192,19 @@ def kernels(session: nox.Session) -> None:
     install(session, "-e", "packages/wdam", "cuda-core[cu13]", "nvidia-cuda-nvrtc==13.5.37", *TEST_TOOLS)
     chosen = [f"tests/wdam/test_kernels_{job}.py" for job in ("cache", "compile", "host", "transforms")]
     session.run("pytest", "-n", "2", *chosen, *session.posargs, env=QUIET_HOUSE)
+
+
+@nox.session
+def browser(session: nox.Session) -> None:
+    """Open the report and the review page in a real headless Chromium; offline but for 127.0.0.1."""
+    install(session, "-e", "packages/fmas", "playwright", *TEST_TOOLS)
+    if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
+        if shutil.which("apt-get") and os.geteuid() == 0:  # a bare Debian, as in CI
+            for command in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
+                session.run("apt-get", *command, external=True, silent=True)
+        else:
+            session.run("playwright", "install", "chromium")
+    session.run("pytest", "tests/browser", *session.posargs, env={**QUIET_HOUSE, "FMAS_BROWSER_REQUIRED": "1"})
 
 
 @nox.session

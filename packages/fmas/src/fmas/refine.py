@@ -11,12 +11,12 @@ A texture that the backend painted anew counts as changed: this measures differe
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from fmas.config import RefineConfig
 from fmas.samples import RejectReason
@@ -24,7 +24,7 @@ from fmas.types import BoolMask, RGBImage
 
 __all__ = ["Refined", "blank_paint", "grey_level_change", "refine"]
 
-_EIGHT_CONNECTED = np.ones((3, 3), dtype=np.bool_)
+_NEIGHBOURS = np.ones((3, 3), dtype=np.uint8)
 _FLOOR_PERCENTILE = 99.0
 _LEAST_ON_OBJECT = 0.1
 _ALMOST_BLACK = 2
@@ -51,7 +51,8 @@ class Refined:
 
 def grey_level_change(before: RGBImage, after: RGBImage) -> NDArray[np.uint8]:
     """Return the largest change over the channels, ``(H, W)`` uint8, 0..255 grey levels."""
-    return np.asarray(cv2.absdiff(np.ascontiguousarray(before), np.ascontiguousarray(after)).max(axis=2))
+    red, green, blue = cv2.split(cv2.absdiff(np.ascontiguousarray(before), np.ascontiguousarray(after)))
+    return np.asarray(cv2.max(cv2.max(red, green), blue), dtype=np.uint8)
 
 
 def refine(
@@ -108,9 +109,13 @@ def _objection(
     original: RGBImage, composite: RGBImage, mask: BoolMask, foreground: BoolMask, config: RefineConfig
 ) -> RejectReason | None:
     """Return what is wrong with a composite, if anything."""
-    if np.mean(grey_level_change(original, composite)[mask] >= 1) < config.min_changed:
+    before, after = original[mask], composite[mask]
+    if (
+        np.mean((before[:, 0] != after[:, 0]) | (before[:, 1] != after[:, 1]) | (before[:, 2] != after[:, 2]))
+        < config.min_changed
+    ):
         return RejectReason.UNTRUE_MASK
-    if _clipped(composite[mask]) >= _CLIPPED_SHARE > _clipped(original[mask]):
+    if _clipped(after) >= _CLIPPED_SHARE > _clipped(before):
         return RejectReason.SATURATED
     if np.mean(foreground[mask]) < _LEAST_ON_OBJECT:
         return RejectReason.OFF_OBJECT
@@ -119,35 +124,58 @@ def _objection(
 
 def _noise_floor(change: NDArray[np.uint8], region: BoolMask, config: RefineConfig) -> int:
     """Return what the backend changes by itself, in grey levels."""
-    outside = change[~region]
-    if outside.size == 0:
+    counts = np.bincount(change.ravel(), minlength=256) - np.bincount(change[region], minlength=256)
+    outside = int(counts.sum())
+    if outside == 0:
         return config.min_noise_floor
-    return max(int(np.ceil(np.percentile(outside, _FLOOR_PERCENTILE))), config.min_noise_floor)
+    # numpy's percentile, interpolated and rounded up, from the histogram: there are only 256 levels.
+    place = _FLOOR_PERCENTILE / 100 * (outside - 1)
+    cumulated = np.cumsum(counts)
+    low, high = (int(np.searchsorted(cumulated, rank, side="right")) for rank in (int(place), math.ceil(place)))
+    return max(math.ceil(low + (place - int(place)) * (high - low)), config.min_noise_floor)
 
 
 def _changed_area(
     change: NDArray[np.uint8], region: BoolMask, *, floor: int, high: int, min_area: int
 ) -> BoolMask | None:
     """Return the cleaned mask, empty if only specks are left, ``None`` if nothing reaches the high threshold."""
-    low_mask = region & (change > floor)
-    seeds = low_mask & (change >= high)
+    mask = np.zeros(change.shape, dtype=np.bool_)
+    low_mask = (region & (change > floor)).astype(np.uint8)
+    left, top, width, height = cv2.boundingRect(low_mask)
+    box = np.s_[top : top + height, left : left + width]  # what changed is mostly much smaller than the crop
+    change, region, low_mask = change[box], region[box], low_mask[box]
+    strong = change >= high
+    seeds = strong & (low_mask > 0)
     if not seeds.any():
         return None
-    labels, _ = ndimage.label(low_mask, structure=_EIGHT_CONNECTED)
-    kept = np.isin(labels, np.unique(labels[seeds]))
+    kept = _holding(low_mask, seeds)
     # A solid mask is the better teacher. What closing takes in without a change is held against the candidate later.
-    kept |= ndimage.binary_closing(np.pad(kept, 1), structure=_EIGHT_CONNECTED)[1:-1, 1:-1] & region
-    kept |= ndimage.binary_fill_holes(kept) & region & (change >= 1)
-    labels, _ = ndimage.label(kept, structure=_EIGHT_CONNECTED)
-    areas = np.bincount(labels.ravel())
-    lasting = areas >= min_area
-    reaches_high = np.zeros_like(lasting)
-    reaches_high[np.unique(labels[kept & (change >= high)])] = True
-    lasting &= reaches_high
-    lasting[0] = False
-    return np.asarray(lasting[labels])
+    kept |= (cv2.morphologyEx(np.pad(kept.astype(np.uint8), 1), cv2.MORPH_CLOSE, _NEIGHBOURS)[1:-1, 1:-1] > 0) & region
+    kept |= _enclosed(kept) & region & (change >= 1)
+    kept = _holding(kept.astype(np.uint8), kept & strong, min_area=min_area)
+    mask[box] = kept
+    return mask
+
+
+def _holding(mask: NDArray[np.uint8], seeds: BoolMask, *, min_area: int = 1) -> BoolMask:
+    """Return the 8-connected components of ``mask`` that hold a seed and have ``min_area`` pixels."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
+    wanted = np.zeros(len(stats), dtype=np.bool_)
+    wanted[labels[seeds]] = True
+    wanted &= stats[:, cv2.CC_STAT_AREA] >= min_area
+    wanted[0] = False
+    return np.asarray(wanted[labels])
+
+
+def _enclosed(mask: BoolMask) -> BoolMask:
+    """Return what of the background cannot be reached from the border, going through pixels' sides."""
+    flooded = np.pad(mask.astype(np.uint8), 1)
+    cv2.floodFill(flooded, None, (0, 0), (1,), flags=4)
+    return np.asarray(flooded[1:-1, 1:-1] == 0)
 
 
 def _clipped(pixels: NDArray[np.uint8]) -> float:
     """Return the share of ``(N, 3)`` pixels of which every channel is 0, or every channel 255."""
-    return float(np.mean(np.all(pixels == 0, axis=1) | np.all(pixels == 255, axis=1)))
+    red, green, blue = pixels.T
+    same = (red == green) & (red == blue)
+    return float(np.mean(same & ((red == 0) | (red == 255))))
