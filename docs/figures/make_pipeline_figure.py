@@ -22,6 +22,7 @@ from fmas.images import encode_png
 from fmas.inpaint import InpaintStage
 from fmas.plan import StoredPlan
 from fmas.plugins import load_plugins
+from fmas.read import ReadStage
 from fmas.region import RegionStage
 from fmas.samples import Candidate, Pair, Sample
 from fmas.segment import SegmentStage
@@ -89,7 +90,8 @@ def panels(photograph: Path, defect: Defect, folder: Path) -> list[RGBImage]:
     components = RunComponents.from_config(config, load_plugins())
     plan = StoredPlan(photograph.stem, Fingerprint("figure", "1"), (defect,))
     sample = Sample(find_sources(photograph)[0], (Pair(0, 0),))
-    (segmented,) = SegmentStage(components.segmenter, max_pixels=config.max_pixels).process([sample])
+    (photographed,) = ReadStage(max_pixels=config.max_pixels).process([sample])
+    (segmented,) = SegmentStage(components.segmenter).process([photographed])
     (placed,) = RegionStage(plan, config.region, run_seed=SEED, category=config.category_name).process([segmented])
     painter = InpaintStage(
         components.inpainter,

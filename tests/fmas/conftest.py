@@ -121,7 +121,7 @@ def fakes() -> dict[str, object]:
 def make_registry() -> Callable[..., PluginRegistry]:
     """Return a registry with the given components under the name ``fake``."""
 
-    def make(components: Mapping[str, object], *, live: bool = False) -> PluginRegistry:
+    def make(components: Mapping[str, object], *, live: bool = False, elsewhere: bool = False) -> PluginRegistry:
         from types import SimpleNamespace
 
         from fmas import hookimpl
@@ -132,7 +132,9 @@ def make_registry() -> Callable[..., PluginRegistry]:
         plugin = SimpleNamespace(
             fmas_register_llms=hook(LLMSpec("fake", "for tests", lambda _: components["llm"], live=live)),
             fmas_register_segmenters=hook(SegmenterSpec("fake", "for tests", lambda _: components["segmenter"])),
-            fmas_register_inpainters=hook(InpainterSpec("fake", "for tests", lambda _: components["inpainter"])),
+            fmas_register_inpainters=hook(
+                InpainterSpec("fake", "for tests", lambda _: components["inpainter"], elsewhere=elsewhere)
+            ),
             fmas_register_selectors=hook(SelectorSpec("fake", "for tests", lambda _: components["selector"])),
         )
         registry = load_plugins([FakeHook("fakes", plugin)])

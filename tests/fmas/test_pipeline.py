@@ -54,8 +54,8 @@ def test_bad_images_fail_alone_and_leave_gaps(run, photographs, tmp_path, rows):
     assert all(row == good[row["source"]] for row in rows(out))
     failures = [json.loads(line) for line in (out / "failures.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(failure["source"], failure["stage"], failure["reason"]) for failure in failures] == [
-        ("part_2.png", "segment", "ImageError"),
-        ("part_4.png", "segment", "ImageError"),
+        ("part_2.png", "read", "ImageError"),
+        ("part_4.png", "read", "ImageError"),
     ]
 
 
@@ -199,7 +199,17 @@ def test_the_given_executor_runs_the_stages(run):
 
     executor = Recording()
     run(executor=executor)
-    assert executor.ran == ("segment", "region", "inpaint", "select", "write")
+    assert executor.ran == ("read", "segment", "region", "inpaint", "select", "write")
+
+
+def test_a_painter_elsewhere_is_kept_busy_from_threads_and_changes_no_byte(
+    run, fakes, make_registry, make_config, tmp_path, tree
+):
+    alone, _ = run(per_image=3)
+    config = make_config(per_image=3, out=tmp_path / "overlapped")
+    summary = synthesize(config, registry=make_registry(fakes, elsewhere=True))
+    assert summary.made == 18
+    assert tree(config.out) == tree(alone)
 
 
 def test_progress_counts_what_is_left_to_do(run, photographs):

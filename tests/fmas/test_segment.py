@@ -1,4 +1,4 @@
-"""The first stage: photographs that cannot be used, segmenters that break their promise."""
+"""Segmenters that break their promise."""
 
 from __future__ import annotations
 
@@ -42,12 +42,6 @@ def test_a_held_out_photograph_is_not_segmented(run, fakes, monkeypatch):
     monkeypatch.setattr(type(fakes["segmenter"]), "segment", lambda self, image: pytest.fail("segmented"))
     _, summary = run(holdout_good=0.999)
     assert (summary.counts.held_out, summary.failed) == (6, 0)
-
-
-def test_a_photograph_over_the_limit_is_a_listed_failure(run):
-    out, summary = run(max_pixels=64 * 96)
-    assert summary.counts.failures == {"ImageError": 5}
-    assert "expected at most 6144 pixels" in (out / "failures.jsonl").read_text(encoding="utf-8")
 
 
 def test_a_segmenter_that_writes_into_its_input_fails(run, fakes, monkeypatch):

@@ -13,6 +13,7 @@ from fmas.plugins import PluginRegistry, load_plugins
 from fmas.protocols import LLM, Component, Inpainter, Segmenter, Selector
 from fmas.secrecy import one_line
 from fmas.specs import ComponentKind
+from fmas.stages import Resources
 from fmas.types import Fingerprint
 
 __all__ = ["ComponentHandle", "RunComponents"]
@@ -59,6 +60,12 @@ class ComponentHandle(Generic[ComponentT]):
         if self._fingerprint is None:
             self._fingerprint = _checked_fingerprint(self.get().fingerprint(), self._kind, self._config.name)
         return self._fingerprint
+
+    def resources(self) -> Resources:
+        """Return what a stage that uses this component asks for: a GPU when the component computes elsewhere."""
+        registry = self._registry if self._registry is not None else load_plugins()
+        spec = registry.spec(self._kind, self._config.name)
+        return Resources(gpus=1.0 if getattr(spec, "elsewhere", False) else 0.0)
 
     def release(self) -> None:
         """Let go of the component; it is created again when it is needed again."""

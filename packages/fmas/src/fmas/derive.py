@@ -16,6 +16,7 @@ from fmas.errors import OutputError
 from fmas.layout import OutputLayout
 from fmas.manifest import ManifestEntry, ManifestIndex
 from fmas.output import OpenOutput, read_run_file
+from fmas.refill import dropped_pictures
 from fmas.versions import library_versions
 from fmas.write import row_text
 
@@ -93,7 +94,8 @@ def write_derived_files(output: OpenOutput) -> DatasetCounts:
         run = read_run_file(output.layout)
         if run is None:
             raise OutputError(f"expected {output.layout.run}, which is gone; run the same command again")
-        run |= {"counts": counts.to_json(), "libraries": library_versions()}
+        dropped = {"dropped_and_still_there": dropped_pictures(output.layout)}
+        run |= {"counts": counts.to_json(), "review": dropped, "libraries": library_versions()}
         writer.write_text(output.layout.run, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
     return counts
 
@@ -174,6 +176,7 @@ configs:
   - {{name: mask_area, dtype: int64}}
   - {{name: stem, dtype: int64}}
   - {{name: pair, dtype: int64}}
+  - {{name: generation, dtype: int64}}
   - {{name: seed, dtype: int64}}
   - {{name: candidate, dtype: int64}}
   - {{name: attempt, dtype: int64}}

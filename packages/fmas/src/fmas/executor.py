@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from fmas.errors import FmasError, OutputError
+from fmas.lanes import run_lanes
 from fmas.stages import Item, Stage
-from fmas.through import set_up, through
+from fmas.through import set_up
 from fmas.worker import new_pool, run_task
 
 __all__ = ["LocalExecutor"]
@@ -28,7 +29,7 @@ _TASKS_PER_WORKER = 2
 
 @dataclass(frozen=True, slots=True)
 class LocalExecutor:
-    """Runs stages in ``workers`` processes; in this one when ``workers`` is 1.
+    """Runs stages in ``workers`` processes; in this one, its lanes overlapping, when ``workers`` is 1.
 
     Attributes:
         workers: Processes.
@@ -48,7 +49,7 @@ class LocalExecutor:
         """
         if self.workers == 1:
             set_up(stages)
-            yield from through(stages, items, self.fatal)
+            yield from run_lanes(stages, items, self.fatal)
             return
         tasks = _batched(items)
         while True:

@@ -1,4 +1,4 @@
-"""Stage 3: paint several candidates per pair, refine each one's mask at once, paint again what is rejected."""
+"""Stage 4: paint several candidates per pair, refine each one's mask at once, paint again what is rejected."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fmas.errors import ComponentError
 from fmas.protocols import Inpainter
 from fmas.refine import Refined, blank_paint, refine
 from fmas.samples import Candidate, Failure, Pair, Region, Rejection, RejectReason, Sample
-from fmas.seeds import SampleSeeds
+from fmas.seeds import SampleSeeds, first_attempt
 from fmas.stages import Resources
 from fmas.types import Defect, Fingerprint, InpaintJob
 
@@ -33,6 +33,7 @@ class _Wanted:
     crop: Crop
     defect: Defect
     seeds: SampleSeeds
+    first_attempt: int
 
 
 @dataclass(slots=True)
@@ -72,7 +73,6 @@ class InpaintStage:
     """
 
     name = "inpaint"
-    resources = Resources()
     batch_size = 4
 
     def __init__(
@@ -91,6 +91,11 @@ class InpaintStage:
         self._refine = refine_config
         self._run_seed = run_seed
         self._category = category
+
+    @property
+    def resources(self) -> Resources:
+        """What the component asks for."""
+        return self._inpainter.resources()
 
     def setup(self) -> None:
         """Create the inpainter."""
@@ -150,7 +155,7 @@ class InpaintStage:
                 crop = cut_crop(sample.image, sample.foreground.mask, outcome.region, self._crop, inpainter)
                 seeds = SampleSeeds(self._run_seed, self._category, sample.source.relative, pair.index)
                 wanted += [
-                    _Wanted(number, pair.index, candidate, crop, pair.defect, seeds)
+                    _Wanted(number, pair.index, candidate, crop, pair.defect, seeds, first_attempt(pair.generation))
                     for candidate in range(self._candidates)
                 ]
         return wanted
@@ -165,7 +170,7 @@ class InpaintStage:
             if isinstance(outcome, Refined):
                 candidate = Candidate(
                     index=item.candidate,
-                    attempt=attempt,
+                    attempt=item.first_attempt + attempt,
                     seed=seed,
                     box=item.crop.box,
                     image=outcome.image,
@@ -175,7 +180,7 @@ class InpaintStage:
                 )
                 pair_progress.accepted.append(candidate)
             else:
-                pair_progress.rejected.append(Rejection(item.candidate, attempt, seed, outcome))
+                pair_progress.rejected.append(Rejection(item.candidate, item.first_attempt + attempt, seed, outcome))
                 still_wanted.append(item)
         return still_wanted
 
@@ -183,7 +188,7 @@ class InpaintStage:
         """Paint and refine a few candidates at a time, so that memory does not grow with how many are wanted."""
         for start in range(0, len(wanted), _JOBS_PER_CALL):
             some = wanted[start : start + _JOBS_PER_CALL]
-            seeds = [item.seeds.candidate(item.candidate, attempt) for item in some]
+            seeds = [item.seeds.candidate(item.candidate, item.first_attempt + attempt) for item in some]
             jobs = [item.crop.job(item.defect, seed) for item, seed in zip(some, seeds, strict=True)]
             outputs = self._inpainter.get().inpaint(jobs)
             if len(outputs) != len(jobs):

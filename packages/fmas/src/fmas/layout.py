@@ -2,7 +2,7 @@
 
 ::
 
-    OUT/  config.resolved.yaml  plan.json  run.json  failures.jsonl  manifest/  .tmp/  report.html
+    OUT/  config.resolved.yaml  plan.json  run.json  failures.jsonl  decisions.jsonl  manifest/  .tmp/  report.html
     OUT/dataset/<category>/  README.md  metadata.jsonl
         train/good/000000.png  test/<defect>/000000.png  ground_truth/<defect>/000000_mask.png
         test/good/000000.png   (only with --holdout-good)
@@ -58,6 +58,11 @@ class OutputLayout:
     def failures(self) -> Path:
         """What could not be made, one line each."""
         return self.out / "failures.jsonl"
+
+    @property
+    def decisions(self) -> Path:
+        """What reviewers decided, one line each."""
+        return self.out / "decisions.jsonl"
 
     @property
     def manifest(self) -> Path:

@@ -37,6 +37,7 @@ class ManifestEntry:
         failure: ``stage``, ``reason``, ``message``.
         sizes: Path -> bytes of the file, so that a torn file is seen without reading it.
         rejections: ``candidate``, ``attempt``, ``seed``, ``reason`` of every candidate that was not accepted.
+        generation: How many pictures of this place were dropped in review and made anew before this one.
         written: When, in nanoseconds since 1970; the newest line of a stem counts, in whichever shard's file it stands.
     """
 
@@ -49,6 +50,7 @@ class ManifestEntry:
     rejections: tuple[Mapping[str, object], ...]
     written: int = 0
     sizes: Mapping[str, int] = field(default_factory=dict)
+    generation: int = 0
 
     def to_line(self) -> str:
         """Return the line, without its end."""
@@ -61,6 +63,7 @@ class ManifestEntry:
             "row": self.row,
             "failure": self.failure,
             "rejections": list(self.rejections),
+            "generation": self.generation,
             "written": self.written,
         }
         return json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -86,6 +89,7 @@ class ManifestEntry:
                 row=content["row"],
                 failure=content["failure"],
                 rejections=tuple(content["rejections"]),
+                generation=int(content["generation"]),
                 written=int(content["written"]),
             )
         except (KeyError, TypeError, AttributeError) as error:

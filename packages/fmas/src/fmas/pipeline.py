@@ -1,4 +1,4 @@
-"""``fmas run`` as a function: segment -> region -> inpaint candidates -> refine -> select -> write."""
+"""``fmas run`` as a function: read -> segment -> region -> inpaint candidates -> refine -> select -> write."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from fmas.output import OpenOutput
 from fmas.plan import StoredPlan
 from fmas.planning import obtain_plan
 from fmas.plugins import PluginRegistry, load_plugins
+from fmas.read import ReadStage
+from fmas.refill import dropped_pictures, read_places, retiring, review_notes, to_refill
 from fmas.region import RegionStage
 from fmas.samples import Sample
 from fmas.segment import SegmentStage
@@ -28,13 +30,11 @@ from fmas.stages import Executor, Stage
 from fmas.summary import RunSummary
 from fmas.sweep import sweep_unlisted
 from fmas.work import (
-    finished_pairs,
     manifest_entries,
     refuse_changed_photographs,
     refuse_lost_manifest,
     refuse_too_many,
     wanted_samples,
-    without_finished,
 )
 from fmas.write import WriteStage
 
@@ -53,8 +53,8 @@ def synthesize(
 ) -> RunSummary:
     """Make a defect data set from photographs of good parts; what ``fmas run`` calls.
 
-    The plan is asked for once. Then every photograph goes through five stages: segment, region, inpaint (crop, paint,
-    refine the mask, paint again what is rejected), select, write.
+    The plan is asked for once. Then every photograph goes through six stages: read, segment, region, inpaint (crop,
+    paint, refine the mask, paint again what is rejected), select, write.
 
     Running it again with the same configuration finishes what is missing and redoes nothing that is finished.
 
@@ -82,21 +82,26 @@ def synthesize(
         plan = obtain_plan(config, components, output, found.sources)
         notes = output.claim(config, run_identity(config, components, plan, found.sources))
         refuse_lost_manifest(layout)
-        done = finished_pairs(layout)
+        places = read_places(layout)
         wanted = wanted_samples(config, found.sources)
-        refuse_changed_photographs(wanted, done)
-        pending = [sample for sample in (without_finished(sample, done) for sample in wanted) if sample.pairs]
+        refuse_changed_photographs(wanted, places.made_of)
+        pending = [sample for sample in map(places.to_make, wanted) if sample.pairs]
         stages = build_stages(config, components, plan, output)
         if config.workers > 1:
             components.release()
-        run = (executor or LocalExecutor(config.workers)).run(stages, pending)
-        made = failed = 0
+        refills = to_refill(pending)
+        made = failed = refilled = 0
         with ManifestWriter(layout.manifest, config.shard) as manifest:
             try:
+                if refills - places.dropped.keys():
+                    sweep_unlisted(layout, config)  # a killed run may have left a dropped mask beside a new picture
+                retire = retiring(pending, places, layout, manifest)
+                run = (executor or LocalExecutor(config.workers)).run(stages, retire)
                 with closing(run):  # whatever ends the loop, no worker writes on after it
                     for number, sample in enumerate(run, start=1):
-                        for entry in manifest_entries(sample):
+                        for entry in manifest_entries(sample, places.decisions):
                             manifest.append(entry)
+                            refilled += entry.status == "done" and entry.stem in refills
                             made, failed = made + (entry.status == "done"), failed + (entry.status == "failed")
                         if progress is not None:
                             progress(number, len(pending), failed)
@@ -105,7 +110,19 @@ def synthesize(
                 counts = write_derived_files(output)
     kept = sum(len(sample.pairs) for sample in wanted) - sum(len(sample.pairs) for sample in pending)
     seconds = time.monotonic() - started
-    return RunSummary(config.out, layout.dataset, counts, made, kept, failed, seconds, len(found.ignored), notes)
+    return RunSummary(
+        out=config.out,
+        dataset=layout.dataset,
+        counts=counts,
+        made=made,
+        kept=kept,
+        failed=failed,
+        seconds=seconds,
+        ignored_files=len(found.ignored),
+        notes=(*notes, *review_notes(places)),
+        refilled=refilled,
+        dropped=dropped_pictures(layout),
+    )
 
 
 def build_stages(
@@ -113,7 +130,8 @@ def build_stages(
 ) -> list[Stage[Sample]]:
     """Return the stages of a run, in order."""
     return [
-        SegmentStage(components.segmenter, max_pixels=config.max_pixels),
+        ReadStage(max_pixels=config.max_pixels),
+        SegmentStage(components.segmenter),
         RegionStage(plan, config.region, run_seed=config.seed, category=config.category_name),
         InpaintStage(
             components.inpainter,

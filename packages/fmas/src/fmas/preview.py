@@ -9,15 +9,9 @@ from fmas.layout import OutputLayout
 from fmas.output import read_run_file, refuse_foreign_folder, refuse_other_run
 from fmas.planning import stored_plan
 from fmas.plugins import PluginRegistry, load_plugins
+from fmas.refill import read_places
 from fmas.sources import scan_sources
-from fmas.work import (
-    finished_pairs,
-    refuse_changed_photographs,
-    refuse_lost_manifest,
-    refuse_too_many,
-    wanted_samples,
-    without_finished,
-)
+from fmas.work import refuse_changed_photographs, refuse_lost_manifest, refuse_too_many, wanted_samples
 
 __all__ = ["preview_run"]
 
@@ -41,9 +35,9 @@ def preview_run(config: RunConfig, *, registry: PluginRegistry | None = None) ->
         refuse_other_run(layout, existing, run_identity(config, components, plan, found.sources))
     refuse_lost_manifest(layout)
     wanted = wanted_samples(config, found.sources)
-    done = finished_pairs(layout)
-    refuse_changed_photographs(wanted, done)
-    pending = [sample for sample in (without_finished(sample, done) for sample in wanted) if sample.pairs]
+    places = read_places(layout)
+    refuse_changed_photographs(wanted, places.made_of)
+    pending = [sample for sample in map(places.to_make, wanted) if sample.pairs]
     pairs = sum(len(sample.pairs) for sample in pending if not sample.held_out)
     return {
         "photographs": len(found.sources),
@@ -53,6 +47,7 @@ def preview_run(config: RunConfig, *, registry: PluginRegistry | None = None) ->
         "photographs_to_do": len(pending),
         "pairs_to_make": pairs,
         "candidates_to_paint": pairs * config.candidates,
+        "places_to_refill": sum(bool(pair.generation) for sample in pending for pair in sample.pairs),
         "held_out_good": sum(sample.held_out for sample in pending),
         "finished_before": sum(len(sample.pairs) for sample in wanted) - sum(len(sample.pairs) for sample in pending),
         "llm": config.llm.name,

@@ -1,4 +1,4 @@
-"""Stage 2: decide which defect goes where: a random shape in the foreground's extent, cut by it.
+"""Stage 3: decide which defect goes where: a random shape in the foreground's extent, cut by it.
 
 ``M = M_fg ∩ M_rect`` of the paper. Defects that reach over the border (fray, break) may leave the foreground by a
 margin.
@@ -68,7 +68,7 @@ class RegionStage:
         seeds = SampleSeeds(self._run_seed, self._category, sample.source.relative, pair.index)
         choice = self._choose(sample.foreground, seeds)
         defect = self._plan.defects[choice]
-        generator = seeds.generator("region")
+        generator = seeds.region(pair.generation)
         drawn = [
             draw_region(
                 sample.foreground.mask,

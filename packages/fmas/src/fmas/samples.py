@@ -124,6 +124,7 @@ class Pair:
     Attributes:
         index: Which pair of this photograph, from 0.
         stem: Its number in the data set.
+        generation: How many pictures of this place were dropped in review and made anew before.
         defect: What goes wrong.
         defect_slug: The defect's folder.
         placements: Where it may go; the next one is used when nothing was accepted in the one before.
@@ -139,6 +140,7 @@ class Pair:
 
     index: int
     stem: int
+    generation: int = 0
     defect: Defect | None = None
     defect_slug: str = ""
     placements: tuple[Region, ...] = ()

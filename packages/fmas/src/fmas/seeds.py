@@ -9,7 +9,18 @@ import hashlib
 
 import numpy as np
 
-__all__ = ["SampleSeeds"]
+__all__ = ["SampleSeeds", "first_attempt"]
+
+_ATTEMPTS_PER_GENERATION = 1000
+
+
+def first_attempt(generation: int) -> int:
+    """Return the number of the first attempt at a place's picture.
+
+    Args:
+        generation: How many pictures of this place were dropped and made anew before; 0 for the first.
+    """
+    return generation * _ATTEMPTS_PER_GENERATION
 
 
 class SampleSeeds:
@@ -34,6 +45,10 @@ class SampleSeeds:
     def generator(self, decision: str) -> np.random.Generator:
         """Return a fresh generator for a decision that is no candidate, e.g. ``region``."""
         return np.random.default_rng(self._number(decision))
+
+    def region(self, generation: int) -> np.random.Generator:
+        """Return a fresh generator for where a place's picture gets its defect; each generation has its own."""
+        return self.generator(f"region|{generation}" if generation else "region")
 
     def fraction(self, decision: str) -> float:
         """Return a number in ``[0, 1)`` for a yes-or-no decision."""

@@ -1,4 +1,4 @@
-"""Stage 1: read the photograph and find the product in it."""
+"""Stage 2: find the product in the photograph."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from fmas.components import ComponentHandle
-from fmas.errors import ComponentError, ImageError
-from fmas.images import read_image
+from fmas.errors import ComponentError
 from fmas.protocols import Segmenter
 from fmas.samples import Sample
 from fmas.stages import Resources
@@ -21,27 +20,29 @@ _KINDS = ("object", "texture")
 
 
 class SegmentStage:
-    """Turns a path into pixels and a foreground.
+    """Gives every photograph its foreground.
 
     Args:
         segmenter: The component.
-        max_pixels: Larger photographs are refused before they are decoded.
     """
 
     name = "segment"
-    resources = Resources()
     batch_size = 1
 
-    def __init__(self, segmenter: ComponentHandle[Segmenter], *, max_pixels: int) -> None:
+    def __init__(self, segmenter: ComponentHandle[Segmenter]) -> None:
         self._segmenter = segmenter
-        self._max_pixels = max_pixels
+
+    @property
+    def resources(self) -> Resources:
+        """What the component asks for."""
+        return self._segmenter.resources()
 
     def setup(self) -> None:
         """Create the segmenter."""
         self._segmenter.get()
 
     def process(self, batch: Sequence[Sample]) -> list[Sample]:
-        """Decode and segment each sample; a held-out one is only decoded."""
+        """Segment each sample but those held out."""
         return [self._process_one(sample) for sample in batch]
 
     def fingerprint(self) -> Fingerprint:
@@ -49,17 +50,10 @@ class SegmentStage:
         return self._segmenter.fingerprint()
 
     def _process_one(self, sample: Sample) -> Sample:
-        image, digest = read_image(sample.source.path, max_pixels=self._max_pixels, shown_as=sample.source.relative)
-        if sample.known_sha256 not in ("", digest):
-            raise ImageError(
-                f"expected the photograph {sample.source.relative!r} that other pairs were made of, got another "
-                "content; restore it, or choose another --out"
-            )
-        image.flags.writeable = False  # a component that writes into its input must fail, not corrupt the twin
-        sample = replace(sample, image=image, source_sha256=digest)
-        if sample.held_out:
+        if sample.held_out or sample.image is None:
             return sample
-        return replace(sample, foreground=checked_foreground(self._segmenter.get().segment(image), image))
+        foreground = self._segmenter.get().segment(sample.image)
+        return replace(sample, foreground=checked_foreground(foreground, sample.image))
 
 
 def checked_foreground(foreground: Foreground, image: RGBImage) -> Foreground:

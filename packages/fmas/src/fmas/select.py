@@ -1,4 +1,4 @@
-"""Stage 4: measure how strong each candidate looks and keep the one of the right intensity."""
+"""Stage 5: measure how strong each candidate looks and keep the one of the right intensity."""
 
 from __future__ import annotations
 
@@ -26,12 +26,16 @@ class SelectStage:
     """
 
     name = "select"
-    resources = Resources()
     batch_size = 4
 
     def __init__(self, selector: ComponentHandle[Selector], config: SelectConfig) -> None:
         self._selector = selector
         self._config = config
+
+    @property
+    def resources(self) -> Resources:
+        """What the component asks for."""
+        return self._selector.resources()
 
     def setup(self) -> None:
         """Create the selector."""

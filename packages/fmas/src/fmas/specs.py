@@ -67,23 +67,41 @@ class LLMSpec(ComponentSpec["LLM"]):
 
 @dataclass(frozen=True, slots=True)
 class SegmenterSpec(ComponentSpec["Segmenter"]):
-    """How to get a segmenter."""
+    """How to get a segmenter.
+
+    Attributes:
+        elsewhere: Whether it computes on a GPU or at a service. The core then reads and writes files meanwhile.
+    """
 
     kind: ClassVar[ComponentKind] = "segmenter"
+
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class InpainterSpec(ComponentSpec["Inpainter"]):
-    """How to get an inpainter."""
+    """How to get an inpainter.
+
+    Attributes:
+        elsewhere: Whether it computes on a GPU or at a service. The core then reads and writes files meanwhile.
+    """
 
     kind: ClassVar[ComponentKind] = "inpainter"
+
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class SelectorSpec(ComponentSpec["Selector"]):
-    """How to get a selector."""
+    """How to get a selector.
+
+    Attributes:
+        elsewhere: Whether it computes on a GPU or at a service. The core then reads and writes files meanwhile.
+    """
 
     kind: ClassVar[ComponentKind] = "selector"
+
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)

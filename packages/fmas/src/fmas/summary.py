@@ -24,6 +24,8 @@ class RunSummary:
         seconds: How long this process took.
         ignored_files: Files in the images folder that are no images.
         notes: Things worth knowing that stopped nothing.
+        refilled: Of ``made``, the pictures in the places of dropped ones.
+        dropped: Pictures of the output folder that were dropped in review and are still there.
     """
 
     out: Path
@@ -35,6 +37,8 @@ class RunSummary:
     seconds: float
     ignored_files: int
     notes: tuple[str, ...] = ()
+    refilled: int = 0
+    dropped: int = 0
 
     @property
     def exit_code(self) -> int:
@@ -49,7 +53,9 @@ class RunSummary:
             "out": str(self.out),
             "dataset": str(self.dataset),
             "made": self.made,
+            "refilled": self.refilled,
             "kept": self.kept,
+            "dropped_and_still_there": self.dropped,
             "failed": self.failed,
             "seconds": round(self.seconds, 3),
             "per_second": round(self.made / self.seconds, 3) if self.seconds > 0 else None,

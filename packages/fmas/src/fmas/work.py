@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
 
 from fmas.config import RunConfig
+from fmas.decisions import Decisions
 from fmas.errors import OutputError, UsageError
 from fmas.layout import OutputLayout
-from fmas.manifest import ManifestEntry, ManifestIndex
+from fmas.manifest import ManifestEntry
+from fmas.refill import DROPPED_AGAIN
 from fmas.samples import Failure, Pair, Sample
 from fmas.seeds import SampleSeeds
 from fmas.sources import Source
 from fmas.write import rejection_rows
 
 __all__ = [
-    "finished_pairs",
     "manifest_entries",
     "refuse_changed_photographs",
     "refuse_lost_manifest",
     "refuse_too_many",
     "wanted_samples",
-    "without_finished",
 ]
 
 _MOST_STEMS = 1_000_000
@@ -60,25 +58,6 @@ def refuse_too_many(config: RunConfig, photographs: int) -> None:
         )
 
 
-def finished_pairs(layout: OutputLayout) -> dict[int, str]:
-    """Return stem -> SHA-256 of its source file, of every pair whose line says done and whose files are all there."""
-    return {
-        entry.stem: str((entry.row or {}).get("source_sha256", ""))
-        for entry in ManifestIndex(layout.manifest).entries()
-        if entry.status == "done"
-        and all(_is_whole(layout.dataset / name, entry.sizes.get(name)) for name in entry.files)
-    }
-
-
-def _is_whole(path: Path, size: int | None) -> bool:
-    try:
-        return path.stat().st_size == size
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise OutputError(f"expected to read {path}, got {error.strerror or error}; check its permissions") from error
-
-
 def refuse_lost_manifest(layout: OutputLayout) -> None:
     """Refuse to begin again over finished images when the record of them is gone: they may have cost money.
 
@@ -90,12 +69,6 @@ def refuse_lost_manifest(layout: OutputLayout) -> None:
             f"expected {layout.manifest}, which says what is finished, got images without it; restore it, or choose "
             "another --out"
         )
-
-
-def without_finished(sample: Sample, done: Mapping[int, str]) -> Sample:
-    """Return the sample with only the pairs that are still to be made, and what the finished ones were made of."""
-    known = next((done[pair.stem] for pair in sample.pairs if pair.stem in done), "")
-    return replace(sample, known_sha256=known, pairs=tuple(pair for pair in sample.pairs if pair.stem not in done))
 
 
 def refuse_changed_photographs(wanted: Sequence[Sample], done: Mapping[int, str]) -> None:
@@ -121,12 +94,18 @@ def refuse_changed_photographs(wanted: Sequence[Sample], done: Mapping[int, str]
             )
 
 
-def manifest_entries(sample: Sample) -> Iterator[ManifestEntry]:
-    """Yield one line for every pair of a sample that came out of the stages."""
+def manifest_entries(sample: Sample, decisions: Decisions) -> Iterator[ManifestEntry]:
+    """Yield one line for every pair of a sample that came out of the stages.
+
+    A picture made anew that comes out as one that was dropped before has failed: what was dropped never comes back.
+    """
     for pair in sample.pairs:
         failure: Failure | None = sample.failure or pair.failure
         if failure is None and not pair.files:
             raise OutputError(f"expected pair {pair.stem} written or failed, got neither; this is a bug in a stage")
+        if failure is None and pair.generation and pair.row is not None:
+            verdict = decisions.verdict(pair.stem, pair.row.get("image_sha256"))
+            failure = Failure("review", DROPPED_AGAIN, _DROPPED_AGAIN) if verdict == "drop" else None
         yield ManifestEntry(
             stem=pair.stem,
             source=sample.source.relative,
@@ -136,4 +115,11 @@ def manifest_entries(sample: Sample) -> Iterator[ManifestEntry]:
             row=None if failure else pair.row,
             failure={"stage": failure.stage, "reason": failure.reason, "message": failure.message} if failure else None,
             rejections=tuple(rejection_rows(pair)),
+            generation=pair.generation,
         )
+
+
+_DROPPED_AGAIN = (
+    "expected another picture in the place of the dropped one, but the inpainter painted the same again; take that "
+    "drop back, or try another --inpainter into another --out"
+)

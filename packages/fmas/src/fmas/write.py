@@ -1,4 +1,4 @@
-"""Stage 5: write the good twin, the defective image and its mask; the manifest line follows when all three lie."""
+"""Stage 6: write the good twin, the defective image and its mask; the manifest line follows when all three lie."""
 
 from __future__ import annotations
 
@@ -153,6 +153,7 @@ class WriteStage:
         return self._source_row(sample) | {
             "stem": pair.stem,
             "pair": pair.index,
+            "generation": pair.generation,
             "defect": pair.defect_slug,
             "defect_name": defect.name,
             "kind": defect.kind.value,

@@ -155,6 +155,10 @@ def print_summary(summary: RunSummary) -> None:
     counts = summary.counts
     rate = f", {summary.made / summary.seconds:.1f} per second" if summary.made and summary.seconds > 0 else ""
     typer.echo(f"made {summary.made}, kept {summary.kept}, failed {summary.failed} in {summary.seconds:.1f} s{rate}")
+    if summary.refilled:
+        typer.echo(f"refilled {summary.refilled}: places whose picture was dropped in review")
+    if summary.dropped:
+        typer.echo(f"dropped and still there {summary.dropped}: a run that covers their photographs refills them")
     typer.echo(f"data set: {summary.dataset} ({counts.pairs} pairs, {counts.held_out} held-out good photographs)")
     typer.echo(
         "defects: " + (", ".join(f"{name} {number}" for name, number in sorted(counts.defects.items())) or "none")

@@ -1,21 +1,26 @@
-"""Writing the page: everything in one file, nothing in it but text, styles, a small script and embedded pictures."""
+"""Writing the page: everything in one file, nothing in it but text, styles, a script, data and small pictures."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from fmas.errors import UsageError
 from fmas.files import AtomicWriter
-from fmas.report.pictures import PairPictures, pair_pictures
+from fmas.report.abreast import in_order
+from fmas.report.payload import json_element
+from fmas.report.pictures import pair_pictures
+from fmas.report.recipe import remake_commands
 from fmas.report.rows import Overview, PairRow, failure_rows, pair_rows, read_overview
 from fmas.samples import RejectReason
 
-__all__ = ["write_report"]
+__all__ = ["ReviewMode", "page_chunks", "write_report"]
 
 _REASONS = {
     RejectReason.BLACK: "came back all black, as a safety checker does",
@@ -29,6 +34,22 @@ _REASONS = {
     "ImageError": "the photograph cannot be used",
 }
 _MAX_PIXELS = 200_000_000
+_STYLES = ("base.css", "filters.css", "pairs.css", "loupe.css")
+_SCRIPTS = (
+    "elements.js",
+    "pairs.js",
+    "pictures.js",
+    "panes.js",
+    "charts.js",
+    "filters.js",
+    "list.js",
+    "cards.js",
+    "recipe.js",
+    "loupe.js",
+    "review.js",
+    "page.js",
+)
+"""One after the other they are one script; what one declares at its top the next ones use."""
 
 
 def write_report(out: Path, *, most: int | None = None) -> Path:
@@ -58,8 +79,32 @@ def write_report(out: Path, *, most: int | None = None) -> Path:
     return layout.report
 
 
-def page_chunks(overview: Overview, *, most: int | None = None) -> Iterator[str]:
-    """Yield the page's text bit by bit; pictures are read when their turn comes."""
+@dataclass(frozen=True, slots=True)
+class ReviewMode:
+    """The page as ``fmas review`` serves it: pictures by address instead of in the page, and decisions.
+
+    The page asks its server, and nobody else, for
+
+    - ``GET /decisions``: ``{"000123": {"image_sha256": …, "verdict": "keep" | "drop" | "undecided"}, …}``
+    - ``POST /decisions`` with ``{"stem": 123, "image_sha256": …, "verdict": …}`` and the header ``X-FMAS-Token``;
+      anything but status 200 with ``{"saved": true}`` counts as not saved, is shown and tried again
+    - ``GET /pictures/000123/<normal|result|mask|thumb-normal|thumb-result>?v=<first 16 digits of image_sha256>``
+
+    Attributes:
+        token: What the server expects in ``X-FMAS-Token``.
+    """
+
+    token: str
+
+
+def page_chunks(overview: Overview, *, most: int | None = None, review: ReviewMode | None = None) -> Iterator[str]:
+    """Yield the page's text bit by bit; pictures are read when their turn comes.
+
+    Args:
+        overview: What the output folder holds.
+        most: Show only the first so many pairs; all by default.
+        review: Make the page that ``fmas review`` serves; by default the self-contained report.
+    """
     environment = Environment(
         loader=PackageLoader("fmas.report"),
         autoescape=True,
@@ -67,13 +112,18 @@ def page_chunks(overview: Overview, *, most: int | None = None) -> Iterator[str]
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    styles, script = (_source(environment, name) for name in ("report.css", "report.js"))
+    styles = "".join(_source(environment, name) for name in _STYLES)
+    script = "".join(_source(environment, name) for name in _SCRIPTS)
+    shown = min(most or overview.counts.pairs, overview.counts.pairs)
+    reasons = {str(reason): words for reason, words in _REASONS.items()}
     return environment.get_template("report.html.j2").generate(
         overview=overview,
-        pairs=_pairs_with_pictures(overview, most=most),
-        shown=min(most or overview.counts.pairs, overview.counts.pairs),
+        shown=shown,
+        page=json_element(_page_data(overview, shown, reasons, review), id_="page"),
+        data=_pair_elements(overview, most=most, with_pictures=review is None),
         failures=failure_rows(overview.layout),
-        reasons={str(reason): words for reason, words in _REASONS.items()},
+        reasons=reasons,
+        review=review is not None,
         styles=styles,
         script=script,
         styles_hash=_csp_hash(styles),
@@ -81,11 +131,38 @@ def page_chunks(overview: Overview, *, most: int | None = None) -> Iterator[str]
     )
 
 
-def _pairs_with_pictures(overview: Overview, *, most: int | None) -> Iterator[tuple[PairRow, PairPictures]]:
+def _page_data(
+    overview: Overview, shown: int, reasons: Mapping[str, str], review: ReviewMode | None
+) -> dict[str, object]:
+    per_image = overview.identity.get("per_image")
+    return {
+        "object": overview.identity.get("object"),
+        "digest": overview.digest,
+        "dataset": f"dataset/{overview.layout.category}",
+        "pairs": shown,
+        "perImage": per_image if isinstance(per_image, int) and per_image > 0 else 1,
+        "reasons": dict(reasons),
+        "commands": remake_commands(overview.layout),
+        "review": None if review is None else {"token": review.token},
+    }
+
+
+def _pair_elements(overview: Overview, *, most: int | None, with_pictures: bool) -> Iterator[Markup]:
+    """Yield each pair's data and, if the page is to carry them, its pictures; as many at a time as there are cores."""
+    rows = pair_rows(overview.layout, most=most)
+    if not with_pictures:
+        yield from (json_element(row.to_json(), class_="pair") for row in rows)
+        return
     limit = overview.identity.get("max_pixels")
     max_pixels = limit if isinstance(limit, int) else _MAX_PIXELS
-    for row in pair_rows(overview.layout, most=most):
-        yield row, pair_pictures(overview.layout.dataset, row, max_pixels=max_pixels)
+
+    def element(row: PairRow) -> Markup:
+        pictures = pair_pictures(overview.layout.dataset, row, max_pixels=max_pixels)
+        return Markup("\n").join(
+            [json_element(row.to_json(), class_="pair"), json_element(pictures.to_json(), id_=f"p{row.stem}")]
+        )
+
+    yield from in_order(element, rows)
 
 
 def _source(environment: Environment, name: str) -> str:
@@ -93,7 +170,7 @@ def _source(environment: Environment, name: str) -> str:
     loader = environment.loader
     if loader is None:  # never: made above; narrows the type
         raise RuntimeError("the environment has no loader")
-    return loader.get_source(environment, name)[0]
+    return loader.get_source(environment, name)[0] + "\n"
 
 
 def _csp_hash(text: str) -> str:

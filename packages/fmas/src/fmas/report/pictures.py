@@ -1,67 +1,80 @@
-"""The pictures of a pair as data URIs: reduced, compressed, with outlines drawn where the mask ends."""
+"""The pictures of a pair as the page carries them: small, compressed, and true where it matters.
+
+The photograph is there once, whole and reduced, and once more where the defect is, at native size if it fits. The
+result is the photograph with a patch on it, because outside the mask it *is* the photograph: two pictures compressed
+one by one would differ everywhere. The difference is measured on the exact pixels, before anything is compressed.
+"""
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
-from scipy import ndimage
 
 from fmas.errors import ImageError
 from fmas.images import decode_png
+from fmas.report.encoding import fitted, levels_of, levels_png, mask_png, photograph, resample, resized
 from fmas.report.rows import PairRow
 from fmas.samples import Box
 from fmas.types import BoolMask, RGBImage
 
-__all__ = ["PairPictures", "View", "outline_uri", "pair_pictures", "photo_uri", "resample", "zoom_box"]
+__all__ = ["CROP_SIDE", "MASK_SIDE", "WHOLE_SIDE", "PairPictures", "pair_pictures", "zoom_box"]
 
-LONGEST_SIDE = 320
-"""Pixels of an embedded picture; a column of the page is about that wide."""
+WHOLE_SIDE = 192
+"""Longest side of the whole photograph, in pixels; it says where on the part one is."""
+CROP_SIDE = 288
+"""Longest side of the surroundings of the defect, in pixels; what one judges by."""
+MASK_SIDE = 512
+"""The same for the mask, which costs little and whose outline is to be exact."""
 
-_WHOLE_QUALITY = 82
-_ZOOM_QUALITY = 90  # what one judges a defect by
-_MASK_COLOUR = (255, 45, 141)
-_HALO_COLOUR = (20, 0, 12)
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """One part of the photograph, three times.
-
-    Attributes:
-        box: Which part, in pixels of the photograph.
-        normal: Data URI of the good photograph; ``None`` if it cannot be read.
-        result: Data URI of the defective image; ``None`` if it cannot be read.
-        outline: Data URI of the mask's outline, transparent elsewhere; ``None`` if the mask cannot be read.
-        magnified: Whether the part is smaller than it is shown, so that single pixels are to be seen.
-    """
-
-    box: Box
-    normal: str | None
-    result: str | None
-    outline: str | None
-    magnified: bool
+_WHOLE_QUALITIES, _WHOLE_BYTES = (75, 50, 25), 3_000
+_CROP_QUALITIES, _CROP_BYTES = (90, 83, 75, 64), 8_000
+_PATCH_QUALITIES, _PATCH_BYTES = (92, 82, 70), 3_500
+_PATCH_MARGIN = 4  # hidden pixels around the patch, so that compression does not bleed in
 
 
 @dataclass(frozen=True, slots=True)
 class PairPictures:
-    """What a row shows.
+    """What the page draws a pair from: files in base64, ``None`` for what cannot be made.
 
     Attributes:
-        whole: The whole photograph.
-        zoom: The surroundings of the mask at native resolution.
-        problems: Which file could not be shown, and why.
+        whole: The good photograph, reduced; WebP.
+        crop: The same around the defect; WebP.
+        crop_box: Where that is, in pixels of the photograph.
+        patch: The defective image where it differs, transparent elsewhere; WebP.
+        patch_box: Where that is: left, top, right, bottom in pixels of the photograph.
+        mask: The mask inside ``crop_box``; 1-bit PNG.
+        levels: How much each pixel inside ``crop_box`` changed, as :func:`~fmas.report.encoding.levels_of` codes it.
+        peak: Largest change of a channel of a pixel, in grey levels.
+        problems: Which file could not be shown or breaks a promise, and how.
     """
 
-    whole: View
-    zoom: View
+    whole: str | None
+    crop: str | None
+    crop_box: Box
+    patch: str | None
+    patch_box: tuple[float, float, float, float]
+    mask: str | None
+    levels: str | None
+    peak: int
     problems: tuple[str, ...]
+
+    def to_json(self) -> dict[str, object]:
+        """Return what the page's script reads."""
+        return {
+            "whole": self.whole,
+            "crop": self.crop,
+            "box": [self.crop_box.left, self.crop_box.top, self.crop_box.right, self.crop_box.bottom],
+            "patch": self.patch,
+            "patchBox": list(self.patch_box),
+            "mask": self.mask,
+            "levels": self.levels,
+            "peak": self.peak,
+            "problems": list(self.problems),
+        }
 
 
 def pair_pictures(dataset: Path, row: PairRow, *, max_pixels: int) -> PairPictures:
@@ -88,16 +101,31 @@ def pair_pictures(dataset: Path, row: PairRow, *, max_pixels: int) -> PairPictur
     result = read(row.file_name, "RGB")
     grey = read(row.mask_file_name, "L")
     mask: BoolMask | None = None if grey is None else grey > 0
+    change = None if normal is None or result is None else _change(normal, result)
+    if change is not None and mask is not None and (outside := int(np.count_nonzero(change[~mask]))):
+        problems.append(f"{row.file_name}: {outside:,} pixels outside the mask differ from the photograph")
     everything = Box(0, 0, row.width, row.height)
-    focus = _bounds(mask) or _inside(Box(*row.region_box), everything)
+    focus = _bounds(mask) or (None if change is None else _bounds(change > 0)) or row.focus
+    box = zoom_box(focus, everything)
+    crop_size = fitted(box.width, box.height, CROP_SIDE)
+    patch, patch_box = (None, _edges(box)) if result is None else _patch(result, mask, change, box, crop_size)
+    peak = 0 if change is None else int(change.max())
     return PairPictures(
-        whole=_view(everything, normal, result, mask, quality=_WHOLE_QUALITY, line_width=2),  # to be found at a glance
-        zoom=_view(zoom_box(focus, everything), normal, result, mask, quality=_ZOOM_QUALITY, line_width=1),
+        whole=None if normal is None else _whole(normal),
+        crop=None
+        if normal is None
+        else photograph(resized(normal[box.slices], crop_size), qualities=_CROP_QUALITIES, most_bytes=_CROP_BYTES),
+        crop_box=box,
+        patch=patch,
+        patch_box=patch_box,
+        mask=None if mask is None else _mask(mask, box),
+        levels=None if change is None else levels_png(_at(levels_of(change[box.slices], peak), crop_size)),
+        peak=peak,
         problems=tuple(problems),
     )
 
 
-def zoom_box(focus: Box, everything: Box, *, margin: float = 0.6, least: int = 48) -> Box:
+def zoom_box(focus: Box, everything: Box, *, margin: float = 0.7, least: int = 96) -> Box:
     """Return the surroundings of ``focus``: a square where the photograph allows it.
 
     Args:
@@ -125,11 +153,59 @@ def _bounds(mask: BoolMask | None) -> Box | None:
     return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
-def _inside(box: Box, everything: Box) -> Box:
-    """Return the part of ``box`` inside the photograph; everything if there is none (a row may have been edited)."""
-    left, right = max(box.left, 0), min(box.right, everything.right)
-    top, bottom = max(box.top, 0), min(box.bottom, everything.bottom)
-    return Box(left, top, right, bottom) if left < right and top < bottom else everything
+def _change(normal: RGBImage, result: RGBImage) -> NDArray[np.uint8]:
+    """Return the largest change of a channel of each pixel, ``(H, W)`` uint8."""
+    difference = np.maximum(normal, result)
+    difference -= np.minimum(normal, result)
+    return np.asarray(difference.max(axis=2), dtype=np.uint8)
+
+
+def _whole(normal: RGBImage) -> str:
+    size = fitted(normal.shape[1], normal.shape[0], WHOLE_SIDE)
+    return photograph(resized(normal, size), qualities=_WHOLE_QUALITIES, most_bytes=_WHOLE_BYTES)
+
+
+def _at(values: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    return resample(values, size[1], size[0])
+
+
+def _mask(mask: BoolMask, box: Box) -> str:
+    size = fitted(box.width, box.height, MASK_SIDE)
+    return mask_png(_at(mask[box.slices].astype(np.uint8), size) > 0)
+
+
+def _patch(
+    result: RGBImage, mask: BoolMask | None, change: NDArray[np.uint8] | None, box: Box, size: tuple[int, int]
+) -> tuple[str, tuple[float, float, float, float]]:
+    """Return the defective image where it is to be seen, and where that is.
+
+    That is the mask, and honestly also what differs beside it; everything, if the photograph is not there to tell.
+    """
+    if change is None:
+        shown = np.ones((size[1], size[0]), dtype=np.bool_)
+    else:
+        differs = change[box.slices] > 0
+        shown = _at((differs if mask is None else differs | mask[box.slices]).astype(np.uint8), size) > 0
+    part = _bounds(shown) or Box(0, 0, 1, 1)
+    part = Box(
+        max(part.left - _PATCH_MARGIN, 0),
+        max(part.top - _PATCH_MARGIN, 0),
+        min(part.right + _PATCH_MARGIN, size[0]),
+        min(part.bottom + _PATCH_MARGIN, size[1]),
+    )
+    pixels = resized(result[box.slices], size)[part.slices]
+    content = photograph(pixels, shown[part.slices], qualities=_PATCH_QUALITIES, most_bytes=_PATCH_BYTES)
+    across, down = box.width / size[0], box.height / size[1]
+    return content, (
+        round(box.left + part.left * across, 3),
+        round(box.top + part.top * down, 3),
+        round(box.left + part.right * across, 3),
+        round(box.top + part.bottom * down, 3),
+    )
+
+
+def _edges(box: Box) -> tuple[float, float, float, float]:
+    return float(box.left), float(box.top), float(box.right), float(box.bottom)
 
 
 def _read(dataset: Path, name: str, mode: str, *, size: tuple[int, int], max_pixels: int) -> NDArray[np.uint8]:
@@ -152,67 +228,3 @@ def _read(dataset: Path, name: str, mode: str, *, size: tuple[int, int], max_pix
         found = f"{found_mode} {pixels.shape[1]}x{pixels.shape[0]}"
         raise ImageError(f"{name}: expected {mode} {size[0]}x{size[1]}, got {found}")
     return np.asarray(pixels, dtype=np.uint8)
-
-
-def _view(
-    box: Box, normal: RGBImage | None, result: RGBImage | None, mask: BoolMask | None, *, quality: int, line_width: int
-) -> View:
-    width, height = _fitted(box.width, box.height)
-    # A small part gets an outline finer than its pixels: it is to lie beside the defect, not on it.
-    fineness = max(1, LONGEST_SIDE // max(box.width, box.height))
-    return View(
-        box,
-        normal=None if normal is None else photo_uri(normal[box.slices], (width, height), quality=quality),
-        result=None if result is None else photo_uri(result[box.slices], (width, height), quality=quality),
-        outline=None
-        if mask is None
-        else outline_uri(resample(mask[box.slices], height * fineness, width * fineness), line_width=line_width),
-        magnified=fineness > 1,
-    )
-
-
-def _fitted(width: int, height: int) -> tuple[int, int]:
-    """Return the size reduced, never enlarged, to the longest side that is embedded."""
-    longest = max(width, height)
-    if longest <= LONGEST_SIDE:
-        return width, height
-    return max(1, round(width * LONGEST_SIDE / longest)), max(1, round(height * LONGEST_SIDE / longest))
-
-
-def photo_uri(pixels: RGBImage, size: tuple[int, int], *, quality: int) -> str:
-    """Return ``pixels`` (``(H, W, 3)`` uint8) at ``size`` (width, height) as a WebP data URI."""
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    if image.size != size:
-        image = image.resize(size, Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=quality, method=4)
-    return _data_uri("image/webp", buffer.getvalue())
-
-
-def resample(mask: BoolMask, height: int, width: int) -> BoolMask:
-    """Return ``mask`` at another size; however small it gets, no defect pixel is lost."""
-    if height >= mask.shape[0] and width >= mask.shape[1]:
-        rows = np.arange(height) * mask.shape[0] // height
-        columns = np.arange(width) * mask.shape[1] // width
-        return mask[np.ix_(rows, columns)]
-    reduced = np.zeros((height, width), dtype=np.bool_)
-    rows, columns = np.nonzero(mask)
-    reduced[rows * height // mask.shape[0], columns * width // mask.shape[1]] = True
-    return reduced
-
-
-def outline_uri(mask: BoolMask, *, line_width: int) -> str:
-    """Return a PNG data URI of ``mask``'s size: a bright line just outside the mask, a thin dark one around that."""
-    around = np.ones((3, 3), dtype=np.bool_)  # diagonals too: the line is to close at corners
-    line = ndimage.binary_dilation(mask, around, iterations=line_width)
-    halo = ndimage.binary_dilation(line, around)
-    colours = (line & ~mask).astype(np.uint8) + 2 * (halo & ~line).astype(np.uint8)
-    image = Image.fromarray(colours)
-    image.putpalette([0, 0, 0, *_MASK_COLOUR, *_HALO_COLOUR])
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG", transparency=bytes([0, 255, 130]), bits=2, optimize=True)
-    return _data_uri("image/png", buffer.getvalue())
-
-
-def _data_uri(media_type: str, content: bytes) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"

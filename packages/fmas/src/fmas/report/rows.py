@@ -16,8 +16,9 @@ from fmas.layout import OutputLayout, image_stem
 from fmas.manifest import ManifestEntry, ManifestIndex
 from fmas.options import explain
 from fmas.output import read_run_file
+from fmas.samples import Box
 
-__all__ = ["Component", "FailureRow", "Overview", "PairRow", "failure_rows", "pair_rows", "read_overview"]
+__all__ = ["AcceptedCandidate", "Component", "FailureRow", "Overview", "PairRow", "Rejection", "failure_rows", "pair_rows", "read_overview"]
 
 _CATEGORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # also keeps a tampered run.json inside OUT/dataset
 
@@ -29,7 +30,20 @@ class _Row(BaseModel):
 class Rejection(_Row):
     """A candidate that was not accepted."""
 
+    candidate: int
+    attempt: int
+    seed: int
     reason: str
+
+
+class AcceptedCandidate(_Row):
+    """A candidate among which the selector chose."""
+
+    candidate: int
+    attempt: int
+    seed: int
+    score: float = Field(allow_inf_nan=False)
+    severity: float | None = None
 
 
 class Component(_Row):
@@ -49,49 +63,75 @@ class PairRow(_Row):
     defect: str
     defect_name: str
     kind: str
-    severity: float
+    severity: float = Field(allow_inf_nan=False)
+    planned_severity: float | None = None
     prompt: str
     negative_prompt: str
     seed: int
+    candidate: int
+    attempt: int
+    generation: int = 0
     score: float = Field(allow_inf_nan=False)
     band: tuple[float, float]
     mask_area: int
     region_shape: str
     region_box: tuple[int, int, int, int]
     noise_floor: int
+    high_threshold: int
     foreground_kind: str
-    candidates: tuple[Mapping[str, object], ...]
+    foreground_confidence: float
+    candidates: tuple[AcceptedCandidate, ...]
     rejections: tuple[Rejection, ...]
     components: Mapping[str, Component]
     normal_file_name: str
     file_name: str
     mask_file_name: str
+    image_sha256: str
 
     @property
-    def stem_text(self) -> str:
-        """The number as the file names carry it."""
-        return image_stem(self.stem)
+    def focus(self) -> Box:
+        """Where the defect is, as far as the row tells: its region, or everything if an edited row has none."""
+        left, right = max(self.region_box[0], 0), min(self.region_box[2], self.width)
+        top, bottom = max(self.region_box[1], 0), min(self.region_box[3], self.height)
+        return Box(left, top, right, bottom) if left < right and top < bottom else Box(0, 0, self.width, self.height)
 
-    @property
-    def mask_percent(self) -> float:
-        """Share of the picture that the mask covers, in percent."""
-        return 100 * self.mask_area / (self.width * self.height)
-
-    @property
-    def band_position(self) -> str:
-        """``below``, ``inside`` or ``above`` the intensity band."""
-        low, high = self.band
-        return "below" if self.score < low else "above" if self.score > high else "inside"
-
-    @property
-    def scale(self) -> float:
-        """The distance at the right end of the score's little bar: shows the band and the score, whichever is wider."""
-        return 1.15 * max(self.score, self.band[1], 1e-9)
-
-    @property
-    def rejects(self) -> list[tuple[str, int]]:
-        """Reason and number of the rejected candidates, sorted by reason."""
-        return sorted(Counter(rejection.reason for rejection in self.rejections).items())
+    def to_json(self) -> dict[str, object]:
+        """Return what the page's script reads."""
+        focus = self.focus
+        return {
+            "stem": self.stem,
+            "id": image_stem(self.stem),
+            "sha": self.image_sha256,
+            "source": self.source,
+            "width": self.width,
+            "height": self.height,
+            "name": self.defect_name,
+            "kind": self.kind,
+            "severity": self.severity,
+            "planned": self.planned_severity,
+            "prompt": self.prompt,
+            "negative": self.negative_prompt,
+            "seed": str(self.seed),  # may be larger than a number of the script holds exactly
+            "candidate": self.candidate,
+            "attempt": self.attempt,
+            "generation": self.generation,
+            "score": self.score,
+            "band": list(self.band),
+            "area": self.mask_area,
+            "shape": self.region_shape,
+            "region": list(self.region_box),
+            "focus": [focus.left, focus.top, focus.right, focus.bottom],
+            "floor": self.noise_floor,
+            "high": self.high_threshold,
+            "foreground": self.foreground_kind,
+            "confidence": self.foreground_confidence,
+            "candidates": [one.model_dump() | {"seed": str(one.seed)} for one in self.candidates],
+            "rejections": [one.model_dump() | {"seed": str(one.seed)} for one in self.rejections],
+            "components": {kind: f"{one.name} {one.version}" for kind, one in sorted(self.components.items())},
+            "normal": self.normal_file_name,
+            "result": self.file_name,
+            "mask": self.mask_file_name,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +162,7 @@ class Overview:
     Attributes:
         layout: Where things lie.
         identity: The run's identity, as ``run.json`` holds it.
+        digest: The identity's SHA-256, as ``run.json`` holds it.
         counts: What the output folder holds.
         accepted: Accepted candidates of all pairs; one of each pair was kept.
         components: Kind -> who did it.
@@ -130,6 +171,7 @@ class Overview:
 
     layout: OutputLayout
     identity: Mapping[str, object]
+    digest: str
     counts: DatasetCounts
     accepted: int
     components: Mapping[str, Component]
@@ -151,7 +193,8 @@ def read_overview(out: Path) -> Overview:
         UsageError: If it is no output folder.
         OutputError: If it holds no finished pair, or a line in it is not one of ours.
     """
-    identity = (read_run_file(OutputLayout(out, "")) or {}).get("identity")
+    run = read_run_file(OutputLayout(out, "")) or {}
+    identity = run.get("identity")
     if not isinstance(identity, dict):
         raise UsageError(
             f"expected the output folder of fmas run, got {out} without a run.json; "
@@ -175,7 +218,7 @@ def read_overview(out: Path) -> Overview:
     if counts.pairs == 0:
         listed = f"; see {layout.failures} for what failed" if counts.failed else ""
         raise OutputError(f"expected at least one finished pair in {out}, got none{listed}; finish the run first")
-    return Overview(layout, identity, counts, accepted, components, dict(sorted(kinds.items())))
+    return Overview(layout, identity, str(run.get("digest", "")), counts, accepted, components, dict(sorted(kinds.items())))
 
 
 def pair_rows(layout: OutputLayout, *, most: int | None = None) -> Iterator[PairRow]:

@@ -36,28 +36,42 @@ def finish(surface: Surface, painted: FloatMap) -> RGBImage:
         ``(h, w, C)`` uint8: equal to the photograph outside the region and wherever the change would be a haze below
         the noise, different by at least 8 levels somewhere.
     """
-    change = (np.clip(painted, 0, 255) - surface.base) * _window(surface)[..., None]
+    difference = np.clip(painted, 0, 255) - surface.base
+    box = _box(difference)
+    result = surface.base.astype(np.uint8)
+    part = surface if box is None else surface.part(box)
+    change = difference[box or ...] * _window(surface, part.room)[..., None]
     change = blur(change, float(np.sqrt(max(0.0, surface.softness**2 - SENSOR_SOFTNESS**2))))
-    change *= surface.region[..., None]
-    change = _visible(surface, change)
+    change *= part.region[..., None]
+    change = _visible(part, change)
     change *= _footprint(largest_channel(np.abs(change)))[..., None]
-    return np.asarray(np.clip(np.rint(surface.base + change), 0, 255), dtype=np.uint8)
+    result[box or ...] = np.clip(np.rint(part.base + change), 0, 255)
+    return result
 
 
-def _window(surface: Surface) -> FloatMap:
+def _box(difference: FloatMap) -> tuple[slice, slice] | None:
+    """Return where anything was painted, with room for it to be softened; ``None`` when that is nowhere."""
+    left, top, width, height = cv2.boundingRect((largest_channel(np.abs(difference)) > 0.25).astype(np.uint8))
+    if width == 0:
+        return None
+    pad = 8
+    return slice(max(0, top - pad), top + height + pad), slice(max(0, left - pad), left + width + pad)
+
+
+def _window(surface: Surface, room: FloatMap) -> FloatMap:
     """Fall to zero towards the region's border, over a tenth of its radius and at most a few pixels."""
     width = float(np.clip(0.12 * surface.reach, 0.6, 5.0 * max(1.0, surface.scale)))
-    return smoothstep(surface.room, 0.0, 0.5 + width)
+    return smoothstep(room, 0.0, 0.5 + width)
 
 
 def _visible(surface: Surface, change: FloatMap) -> FloatMap:
     """Strengthen a change that would be lost, e.g. darkening something black; leave any other as it is."""
     count = int(np.clip(np.count_nonzero(surface.region) // 4, 1, LEAST_AREA))
-    if _strong(_reached(surface, change), count) >= LEAST_CHANGE:
+    if np.count_nonzero(largest_channel(_reached(surface, change)) >= LEAST_CHANGE) >= count:
         return change
     if float(np.abs(change).max()) < 0.5:
         # Nothing was painted, as in a region of a few pixels: leave a speck.
-        speck = _window(surface) * smoothstep(surface.room, 0.0, surface.reach)
+        speck = _window(surface, surface.room) * smoothstep(surface.room, 0.0, surface.reach)
         change = -speck[..., None] * np.ones_like(change)
     size = np.abs(change)
     gain = min(LEAST_CHANGE / max(_strong(size, count), 1e-3), LARGEST_BOOST / float(size.max()))
@@ -74,8 +88,9 @@ def _reached(surface: Surface, change: FloatMap) -> FloatMap:
 
 def _strong(size: FloatMap, count: int) -> float:
     """Return the change that ``count`` pixels reach, in grey levels."""
-    flat = largest_channel(size).ravel()
-    return float(np.partition(flat, flat.size - count)[flat.size - count])
+    flat = largest_channel(size)
+    flat = flat[flat > 0]  # most is 0, and partitioning equal numbers is slow
+    return float(np.partition(flat, flat.size - count)[flat.size - count]) if flat.size >= count else 0.0
 
 
 def _footprint(strength: FloatMap) -> FloatMap:

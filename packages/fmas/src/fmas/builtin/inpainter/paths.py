@@ -23,31 +23,61 @@ def random_place(surface: Surface, rng: np.random.Generator, *, deep: float) -> 
     return np.array([column, row], dtype=np.float64)
 
 
-def backbone(surface: Surface, rng: np.random.Generator, *, bow: float = 0.12, tries: int = 20) -> Points:
-    """Find a long course from one part of the region to another: a gentle arc, or around corners where it must.
+def backbone(
+    surface: Surface,
+    rng: np.random.Generator,
+    *,
+    bow: float = 0.12,
+    span: tuple[float, float] = (0.6, 1.0),
+    heading: float | None = None,
+) -> Points:
+    """Find a course through the region in any direction: a gentle arc, or around corners where it must.
 
     Args:
         surface: Holds the region.
         rng: Where the randomness comes from.
         bow: The largest bulge of the arc, as a share of its length.
-        tries: How many arcs are compared.
+        span: Least and most share of the room in its direction that the course takes.
+        heading: Its direction in radians (x towards y), or any.
 
     Returns:
         ``(N, 2)`` points inside the region (for one without any bend, the whole course; at worst, nearly all of it).
     """
     best, best_score = None, 0.0
-    for _ in range(tries):
-        start, end = random_place(surface, rng, deep=0.2), random_place(surface, rng, deep=0.2)
-        course = bent(start, end, rng.uniform(-bow, bow))
-        inside = _inside(surface, course)
-        # The factor keeps courses different from seed to seed: the longest alone is always the same diagonal.
-        score = np.hypot(*(end - start)) * rng.uniform(0.65, 1) if inside.all() else 0.0
+    share, bulge = rng.uniform(*span), rng.uniform(-bow, bow)
+    for _ in range(5):
+        place = random_place(surface, rng, deep=0.3)
+        angle = rng.uniform(0, 2 * np.pi) if heading is None else heading + rng.normal(0, 0.05)
+        shift, luck = rng.uniform(0, 1), rng.uniform(0.55, 1)
+        ends = _chord(surface, place, np.array([np.cos(angle), np.sin(angle)]), share, shift)
+        # The factor keeps directions different from seed to seed: the longest alone is always the same diagonal.
+        score = float(np.hypot(*(ends[1] - ends[0]))) * luck
         if score > best_score:
-            best, best_score = course, score
-    diameter = 2 * max(surface.frame.long, surface.frame.short)
-    if best is not None and best_score > 0.2 * diameter:
-        return best
-    return _around_corners(surface, rng)
+            best, best_score = ends, score
+    if best is None or best_score < 0.15 * 2 * max(surface.frame.long, surface.frame.short):
+        return _around_corners(surface, rng)
+    for arc in (bulge, 0.5 * bulge, 0.2 * bulge):
+        course = bent(best[0], best[1], arc)
+        if _inside(surface, course).all():
+            return course
+    return bent(best[0], best[1], 0.0)
+
+
+def _chord(surface: Surface, place: Points, towards: Points, share: float, shift: float) -> Points:
+    """Return both ends, ``(2, 2)``, of a piece of the straight line through a place that stays in the region."""
+    far = int(np.hypot(*surface.shape)) + 1
+    steps = np.arange(-far, far + 1)
+    x, y = np.round(place[0] + steps * towards[0]).astype(int), np.round(place[1] + steps * towards[1]).astype(int)
+    height, width = surface.shape
+    framed = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    keep = min(0.5 + 0.06 * surface.reach, 0.5 * surface.reach)
+    free = framed & (surface.room[np.clip(y, 0, height - 1), np.clip(x, 0, width - 1)] > keep)
+    blocked = np.flatnonzero(~free)
+    first = steps[blocked[blocked < far].max(initial=-1) + 1]
+    last = steps[blocked[blocked > far].min(initial=2 * far + 1) - 1]
+    length = max(0.0, float(last - first))
+    start = first + shift * (1 - share) * length
+    return np.stack([place + start * towards, place + (start + share * length) * towards])
 
 
 def _inside(surface: Surface, course: Points) -> NDArray[np.bool_]:

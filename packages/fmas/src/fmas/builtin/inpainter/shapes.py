@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from fmas.builtin.inpainter.filters import smoothstep
@@ -9,7 +11,7 @@ from fmas.builtin.inpainter.noise import fractal
 from fmas.builtin.inpainter.surface import Surface
 from fmas.types import FloatMap
 
-__all__ = ["blob", "coverage", "disc", "facets", "margin", "spot_for"]
+__all__ = ["blob", "coverage", "disc", "facets", "fitted", "margin", "scattered", "spot_for"]
 
 
 def coverage(field: FloatMap, width: float = 1.0) -> FloatMap:
@@ -43,7 +45,7 @@ def disc(
     axes = (radius * np.sqrt(aspect), radius / np.sqrt(aspect))
     field = _ellipse(surface, (x, y), (float(np.cos(angle)), float(np.sin(angle))), axes)
     bumps = fractal(surface.shape, rng, cell=max(2.0, 0.9 * axes[1]), octaves=3, persistence=0.45)
-    return np.minimum(field + np.float32(roughness * axes[1]) * bumps, _wavy_room(surface, rng))
+    return fitted(surface, rng, field + np.float32(roughness * axes[1]) * bumps)
 
 
 def blob(
@@ -70,8 +72,8 @@ def blob(
     """
     frame = surface.frame
     share = rng.uniform(*fill, 2)
-    # Bumps must not reach the region's border: it would cut them off along a straight line.
-    share /= 1 + 1.1 * roughness
+    # Bumps must not reach the region's border; a shape that does is shrunk below, so take off a part beforehand.
+    share /= 1 + 0.8 * roughness
     b = float(max(0.8, frame.short * float(share[1])))
     a = float(min(max(0.8, frame.long * float(share[0])), longest * b))
     centre = spot_for(surface, rng, (a, b))
@@ -80,13 +82,78 @@ def blob(
     bumps = np.float32(roughness * b) * fractal(
         surface.shape, rng, cell=max(2.0, detail * b), octaves=4, persistence=0.5
     )
-    room = _wavy_room(surface, rng)
-    smooth = _ellipse(surface, centre, axis, (a, b))
+    # Nothing that spread by itself is an ellipse: bend the plane it is drawn on.
+    sway = np.float32(0.22 * b)
+    warp = [sway * fractal(surface.shape, rng, cell=max(2.0, 1.4 * b), octaves=1) for _ in "xy"]
+    smooth = _ellipse(surface, centre, axis, (a, b), warp)
     inside = smooth > 0
     if int((inside & surface.region).sum()) >= 0.6 * max(1, int(inside.sum())):
-        return np.minimum(smooth + bumps, room)
+        return fitted(surface, rng, smooth + bumps)
     # A bent or ragged region lets no ellipse in: follow its own shape.
-    return np.minimum(surface.room - np.float32(0.3 * surface.reach) + bumps * np.float32(0.5), room)
+    return np.minimum(
+        surface.room - np.float32(0.3 * surface.reach) + bumps * np.float32(0.5), _wavy_room(surface, rng)
+    )
+
+
+def fitted(surface: Surface, rng: np.random.Generator, field: FloatMap) -> FloatMap:
+    """Shrink an outline until it keeps clear of the region's border, rather than cut it off along a straight line.
+
+    Args:
+        surface: Holds the region.
+        rng: Varies how much room is left where shrinking alone would leave too little.
+        field: Signed distance, ``(h, w)`` float32, positive inside, in pixels.
+
+    Returns:
+        ``(h, w)`` float32, not positive within a margin of the border.
+    """
+    edge = surface.room <= margin(surface)
+    worst = float(field[edge].max()) if edge.any() else 0.0
+    most = float(np.where(edge, -1e6, field).max())
+    return np.minimum(field - np.float32(max(0.0, min(worst, 0.55 * most))), _wavy_room(surface, rng))
+
+
+def scattered(
+    surface: Surface,
+    rng: np.random.Generator,
+    *,
+    count: int,
+    centre: tuple[float, float],
+    spread: float,
+    radius: tuple[float, float],
+    squeeze: float = 0.6,
+) -> FloatMap:
+    """Return many small ellipses round a place, the small ones by far the most frequent, as a signed distance.
+
+    Args:
+        surface: Holds the region.
+        rng: Where the randomness comes from.
+        count: How many.
+        centre: x and y, in pixels.
+        spread: Standard deviation of their distance from it along each axis, in pixels.
+        radius: Least and largest, in pixels.
+        squeeze: Least ratio of short to long axis.
+
+    Returns:
+        ``(h, w)`` float32, positive inside, in pixels; only near them more than -1000.
+    """
+    field = np.full(surface.shape, -1e3, np.float32)
+    height, width = surface.shape
+    for _ in range(count):
+        x, y = rng.normal(0, spread, 2) + centre
+        # A power law, cut off at both ends.
+        size = min(radius[1], radius[0] * (1 - rng.random()) ** -0.7)
+        ratio, angle = rng.uniform(squeeze, 1.0), rng.uniform(0, np.pi)
+        row, column = round(y), round(x)
+        if not (0 <= row < height and 0 <= column < width) or surface.room[row, column] < size + margin(surface):
+            continue
+        reach = int(1.6 * size) + 3
+        window = (slice(max(0, row - reach), row + reach + 1), slice(max(0, column - reach), column + reach + 1))
+        cut = field[window]
+        dx = np.arange(cut.shape[1])[None, :] + (window[1].start - x)
+        dy = np.arange(cut.shape[0])[:, None] + (window[0].start - y)
+        long, short = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
+        np.maximum(cut, size - np.hypot(long, short / ratio), out=cut)
+    return field
 
 
 def spot_for(surface: Surface, rng: np.random.Generator, axes: tuple[float, float]) -> tuple[float, float]:
@@ -141,11 +208,17 @@ def _wavy_room(surface: Surface, rng: np.random.Generator) -> FloatMap:
 
 
 def _ellipse(
-    surface: Surface, centre: tuple[float, float], axis: tuple[float, float], axes: tuple[float, float]
+    surface: Surface,
+    centre: tuple[float, float],
+    axis: tuple[float, float],
+    axes: tuple[float, float],
+    warp: Sequence[FloatMap] = (),
 ) -> FloatMap:
     height, width = surface.shape
     dx = (np.arange(width, dtype=np.float32) - np.float32(centre[0]))[None, :]
     dy = (np.arange(height, dtype=np.float32) - np.float32(centre[1]))[:, None]
+    if warp:
+        dx, dy = dx + warp[0], dy + warp[1]
     along = (dx * np.float32(axis[0]) + dy * np.float32(axis[1])) / np.float32(axes[0])
     across = (dy * np.float32(axis[0]) - dx * np.float32(axis[1])) / np.float32(axes[1])
     return np.asarray((1 - np.sqrt(along * along + across * across)) * np.float32(min(axes)), dtype=np.float32)

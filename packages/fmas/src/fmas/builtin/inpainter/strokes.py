@@ -11,7 +11,7 @@ from scipy.spatial import cKDTree
 
 from fmas.types import FloatMap
 
-__all__ = ["Band", "Points", "band_around", "bent", "jagged", "resample", "smoothed"]
+__all__ = ["STEP", "Band", "Points", "band_around", "bent", "jagged", "resample", "smoothed"]
 
 Points = NDArray[np.float64]
 """``(N, 2)`` float64, x and y in pixels, in order along a line."""

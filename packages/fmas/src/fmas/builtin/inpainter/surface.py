@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from fmas.builtin.inpainter.filters import mean_channel
+from fmas.builtin.inpainter.filters import blur, mean_channel
 from fmas.builtin.inpainter.grain import estimate_softness
 from fmas.builtin.inpainter.light import light_direction
 from fmas.types import BoolMask, FloatMap, InpaintJob
 
 __all__ = ["Frame", "Surface", "measure"]
+
+SAMPLE = 8192
+"""Pixels that a median is taken of."""
+
+SIDE = 192
+"""Pixels a side of the part in which sharpness and texture are measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +54,7 @@ class Surface:
         frame: How the region lies.
         light: Unit vector (x right, y down) towards the light.
         level: Median brightness of the product inside the region, 0..255.
+        texture: How uneven the surface is by itself, in grey levels: mean distance from its surroundings.
         softness: Blur of the photograph, sigma in pixels.
         colour: 0 for a grey photograph .. 1 for a colourful one; how far a tint may go.
         scale: Pixels per pixel of a 250 px photograph: what a thickness is multiplied by.
@@ -60,6 +67,7 @@ class Surface:
     frame: Frame
     light: tuple[float, float]
     level: float
+    texture: float
     softness: float
     colour: float
     scale: float
@@ -82,11 +90,34 @@ class Surface:
             full: The change at intensity 1, as a fraction of the surface's brightness.
 
         Returns:
-            A fraction that rises with intensity: twelve grey levels at 0, ``full`` (more on a dark surface) at 1.
+            A fraction that rises with intensity: nine grey levels at 0, a little more on a busy texture, and ``full``
+            (more on a dark surface) at 1.
         """
         level = max(self.level, 25.0)
-        least, most = 12.0 / level, max(full, 30.0 / level)
+        hidden = min(self.texture, 30.0)  # what a texture swallows of a mark
+        least, most = (9.0 + 0.15 * hidden) / level, max(full, (30.0 + hidden) / level)
         return float(least + (most - least) * intensity**1.3)
+
+    def cut(self, x: float, y: float, radius: float) -> tuple[Surface, tuple[slice, slice]]:
+        """Return the part of the window within ``radius`` pixels of a place, for small things in large regions.
+
+        Where it lies in this window comes with it.
+        """
+        height, width = self.shape
+        rows = slice(int(np.clip(y - radius, 0, height - 1)), int(np.clip(y + radius + 1, 1, height)))
+        columns = slice(int(np.clip(x - radius, 0, width - 1)), int(np.clip(x + radius + 1, 1, width)))
+        return self.part((rows, columns)), (rows, columns)
+
+    def part(self, window: tuple[slice, slice]) -> Surface:
+        """Return a part of the window; its ``frame`` counts from its own corner."""
+        return replace(
+            self,
+            base=self.base[window],
+            region=self.region[window],
+            foreground=self.foreground[window],
+            room=self.room[window],
+            frame=replace(self.frame, x=self.frame.x - window[1].start, y=self.frame.y - window[0].start),
+        )
 
 
 def measure(job: InpaintJob) -> tuple[Surface, tuple[slice, slice]]:
@@ -98,9 +129,9 @@ def measure(job: InpaintJob) -> tuple[Surface, tuple[slice, slice]]:
     Returns:
         The surface, and where in the photograph it was cut from (rows, columns).
     """
-    rows, columns = np.flatnonzero(job.region.any(axis=1)), np.flatnonzero(job.region.any(axis=0))
-    pad = 8 + round(0.15 * max(rows[-1] - rows[0], columns[-1] - columns[0]))
-    window = (_widened(rows, pad, job.region.shape[0]), _widened(columns, pad, job.region.shape[1]))
+    left, top, width, height = cv2.boundingRect(job.region.astype(np.uint8))
+    pad = 8 + round(0.15 * max(width - 1, height - 1))
+    window = (_widened(top, height, pad, job.region.shape[0]), _widened(left, width, pad, job.region.shape[1]))
     region, foreground = job.region[window], job.foreground[window]
     patch = job.image[window]
 
@@ -112,29 +143,45 @@ def measure(job: InpaintJob) -> tuple[Surface, tuple[slice, slice]]:
 
     luminance = mean_channel(base)
     on_product = region & foreground
-    height, width = job.region.shape
+    sample = luminance[on_product if on_product.any() else region]
     surface = Surface(
         base=base,
         region=region,
         foreground=foreground,
         room=_room(region),
         frame=_frame(region),
-        light=light_direction(coarse.mean(axis=2, dtype=np.float32), job.foreground[::step, ::step]),
-        level=round(float(np.median(luminance[on_product if on_product.any() else region])), 2),
-        softness=estimate_softness(luminance),
+        light=light_direction(mean_channel(coarse.astype(np.float32)), job.foreground[::step, ::step]),
+        level=round(float(np.median(sample[:: max(1, sample.size // SAMPLE)])), 2),
+        texture=_texture(luminance, on_product),
+        softness=estimate_softness(_middle(luminance)),
         colour=float(np.clip((chroma - 2.0) / 10.0, 0, 1)),
-        scale=float(np.sqrt(height * width)) / 250.0,
+        scale=float(np.sqrt(job.region.size)) / 250.0,
     )
     return surface, window
 
 
-def _widened(indices: np.ndarray[tuple[int], np.dtype[np.intp]], pad: int, size: int) -> slice:
-    return slice(max(0, int(indices[0]) - pad), min(size, int(indices[-1]) + 1 + pad))
+def _widened(start: int, length: int, pad: int, size: int) -> slice:
+    return slice(max(0, start - pad), min(size, start + length + pad))
+
+
+def _middle(luminance: FloatMap) -> FloatMap:
+    """Cut out at most ``SIDE`` x ``SIDE`` pixels: enough to measure on, whatever the window's size."""
+    top, left = (max(0, (side - SIDE) // 2) for side in luminance.shape)
+    return luminance[top : top + SIDE, left : left + SIDE]
 
 
 def _chroma(patch: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> float:
     """Return the mean distance between the largest and the smallest channel, in grey levels."""
-    return round(float(np.ptp(patch, axis=2).mean()), 2)
+    red, green, blue = patch[..., 0], patch[..., 1], patch[..., 2]
+    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
+    return round(float(spread.mean()), 2)
+
+
+def _texture(luminance: FloatMap, on_product: BoolMask) -> float:
+    """Return the surface's own unevenness: the mean distance of pixels from their surroundings, in grey levels."""
+    patch, counts = _middle(luminance), _middle(on_product)
+    distance = np.abs(patch - blur(patch, 3.0))
+    return round(float(distance[counts if counts.any() else ...].mean()), 2)
 
 
 def _room(region: BoolMask) -> FloatMap:
@@ -144,17 +191,21 @@ def _room(region: BoolMask) -> FloatMap:
 
 
 def _frame(region: BoolMask) -> Frame:
-    rows, columns = np.nonzero(region)
-    cx, cy = float(columns.mean()), float(rows.mean())
-    x, y = columns - cx, rows - cy
-    xx, yy, xy = float((x * x).mean()), float((y * y).mean()), float((x * y).mean())
-    angle = round(0.5 * float(np.arctan2(2 * xy, xx - yy)), 4)
+    area = region.astype(np.uint8)
+    moments = cv2.moments(area, binaryImage=True)
+    mean_x, mean_y = moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
+    # Sums of whole numbers: the same on every machine.
+    angle = round(0.5 * float(np.arctan2(2 * moments["mu11"], moments["mu20"] - moments["mu02"])), 4)
     ux, uy = float(np.cos(angle)), float(np.sin(angle))
+    # The outline alone reaches as far as the whole.
+    outlines, _ = cv2.findContours(area, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    points = np.concatenate(outlines)[:, 0, :].astype(np.float64)
+    x, y = points[:, 0] - mean_x, points[:, 1] - mean_y
     u, v = x * ux + y * uy, y * ux - x * uy
     middle_u, middle_v = (u.max() + u.min()) / 2, (v.max() + v.min()) / 2
     return Frame(
-        x=float(cx + middle_u * ux - middle_v * uy),
-        y=float(cy + middle_u * uy + middle_v * ux),
+        x=float(mean_x + middle_u * ux - middle_v * uy),
+        y=float(mean_y + middle_u * uy + middle_v * ux),
         ux=ux,
         uy=uy,
         long=max(0.5, float(np.ptp(u)) / 2 + 0.5),

@@ -1,14 +1,20 @@
-"""Discoloration: the surface itself has another shade or hue in a patch with no rim, and shines less."""
+"""Discoloration: the surface itself has another shade or hue, in a field with no rim, while its texture goes on.
+
+Four causes look different: a shade that drifts, a field ground or polished otherwise (its lines stronger or weaker, one
+edge sharper than the rest), heat (tints nested round a centre) and bleaching. A grey photograph shows the brightness.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import MappingProxyType
 
 import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, smoothstep
-from fmas.builtin.inpainter.kinds.stain import absorb
-from fmas.builtin.inpainter.noise import fractal
+from fmas.builtin.inpainter.lay import along_lay, grain_of, lay_of
+from fmas.builtin.inpainter.layers import Absorbance, absorb, tinted
+from fmas.builtin.inpainter.noise import fractal, streaks
 from fmas.builtin.inpainter.shapes import blob
 from fmas.builtin.inpainter.surface import Surface
 from fmas.builtin.inpainter.words import mentioned
@@ -16,35 +22,170 @@ from fmas.types import Defect, FloatMap
 
 __all__ = ["render"]
 
-_LIGHTER = MappingProxyType({"fade": True, "fading": True, "bleach": True, "pale": True, "white": True, "light": True})
-_HUES = ((0.55, 1.0, 1.45), (1.35, 1.0, 0.65), (0.8, 0.9, 1.3), (1.0, 0.75, 1.25))
+_HUES: tuple[Absorbance, ...] = (
+    (0.55, 1.0, 1.45),
+    (1.35, 1.0, 0.65),
+    (0.8, 0.9, 1.3),
+    (1.0, 0.75, 1.25),
+    (0.75, 1.25, 1.0),
+    (1.0, 1.0, 1.0),
+)
+_NAMED_HUES: MappingProxyType[str, Absorbance] = MappingProxyType(
+    {
+        "yellow": (0.6, 0.75, 1.65),
+        "brown": (0.6, 1.0, 1.4),
+        "red": (0.4, 1.3, 1.3),
+        "pink": (0.5, 1.3, 1.2),
+        "green": (1.25, 0.55, 1.2),
+        "blue": (1.4, 1.1, 0.5),
+        "purple": (0.9, 1.35, 0.75),
+        "grey": (1.0, 1.0, 1.0),
+        "gray": (1.0, 1.0, 1.0),
+        "dark": (1.0, 1.0, 1.0),
+    }
+)
+_TEMPER: tuple[Absorbance, ...] = ((0.6, 0.85, 1.55), (0.65, 1.05, 1.3), (0.95, 1.35, 0.7), (1.4, 1.1, 0.5))
+"""What an oxide film takes from outside in: straw, brown, purple, blue."""
 
 
 def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Generator) -> FloatMap:
-    """Let a patch fade or darken; see :mod:`fmas.builtin.inpainter.registry`."""
-    field = blob(surface, rng, fill=(0.75, 1.0), roughness=rng.uniform(0.2, 0.4), detail=1.3)
-    size = max(1.0, float(field.max()))
-    ragged = fractal(surface.shape, rng, cell=max(3.0, 0.35 * size), octaves=4, persistence=0.7)
-    width = max(1.5, rng.uniform(0.12, 0.35) * size)
-    patch = smoothstep(field + 0.3 * np.float32(width) * ragged, 0.0, width)
-    cloud = 0.88 + 0.12 * fractal(surface.shape, rng, cell=max(4.0, 1.2 * size), octaves=3)
+    """Let a field of the surface look otherwise; see :mod:`fmas.builtin.inpainter.registry`."""
+    causes = (_shaded, _shaded, _ground, _ground, _heated, _bleached)
+    chance = int(rng.integers(len(causes)))
+    paint = mentioned(defect, _CAUSES) or causes[chance]
     hue = _HUES[int(rng.integers(len(_HUES)))]
-    lighter = bool(rng.random() < 0.35)
-    lighter = mentioned(defect, _LIGHTER) or (lighter and surface.level < 170)
-    depth = min(0.75, surface.depth(intensity, 0.42))
-    matt = np.float32(0.45 * min(intensity, 1.0)) * patch[..., None]
+    return paint(surface, intensity, rng, mentioned(defect, _NAMED_HUES) or hue)
+
+
+def _patch(surface: Surface, rng: np.random.Generator, softness: tuple[float, float]) -> FloatMap:
+    """Return a field that fades out within a share of its radius, ``(h, w)`` float32 in 0..1."""
+    field = blob(surface, rng, fill=(0.75, 1.0), roughness=rng.uniform(0.15, 0.4), detail=1.3)
+    size = max(1.0, float(field.max()))
+    ragged = fractal(surface.shape, rng, cell=max(3.0, 0.45 * size), octaves=4, persistence=0.6)
+    width = max(1.5, rng.uniform(*softness) * size)
+    return smoothstep(field + np.float32(0.25 * width) * ragged, 0.0, width)
+
+
+def _front(surface: Surface, rng: np.random.Generator, angle: float) -> FloatMap:
+    """Return a field with one plain, gently waving edge along ``angle`` that fades out on its other sides."""
+    frame = surface.frame
+    height, width = surface.shape
+    nx, ny = -np.sin(angle), np.cos(angle)
+    if rng.random() < 0.5:
+        nx, ny = -nx, -ny
+    reach = 0.5 * (abs(frame.long * (frame.ux * nx + frame.uy * ny)) + abs(frame.short * (frame.uy * nx - frame.ux * ny)))
+    dx = np.arange(width, dtype=np.float32)[None, :] - np.float32(frame.x)
+    dy = np.arange(height, dtype=np.float32)[:, None] - np.float32(frame.y)
+    wave = fractal(surface.shape, rng, cell=max(6.0, 1.5 * reach), octaves=4, persistence=0.4)
+    beyond = np.float32(nx) * dx + np.float32(ny) * dy + np.float32(0.16 * reach) * wave
+    beyond += np.float32(rng.uniform(0.2, 0.9) * reach)
+    edge = max(1.5, rng.uniform(0.05, 0.3) * reach)
+    fade = surface.room + np.float32(0.25 * surface.reach) * wave
+    # Where the region ends nothing else does: the field has long faded there.
+    gone = smoothstep(fade, 0.1 * surface.reach, rng.uniform(0.55, 0.95) * surface.reach)
+    return smoothstep(beyond, -edge / 2, edge / 2) * gone
+
+
+def _shaded(surface: Surface, intensity: float, rng: np.random.Generator, hue: Absorbance) -> FloatMap:
+    """Darken or lighten unevenly; the hue drifts from place to place."""
+    patch = _patch(surface, rng, (0.3, 1.0))
+    size = max(4.0, 1.3 * surface.reach)
+    cloud = np.clip(0.85 + 0.25 * fractal(surface.shape, rng, cell=size, octaves=3), 0.35, 1.2)
+    drift = fractal(surface.shape, rng, cell=size, octaves=2)
+    lighter = rng.random() < np.interp(surface.level, [40, 150, 200], [0.7, 0.4, 0.0])
+    depth = min(0.75, surface.depth(intensity, rng.uniform(0.35, 0.55)))
     if lighter:
-        gain = np.float32(depth * min(1.0, 1.6 * (255 - surface.level) / 255 + 0.1))
-        # The brightest stay what they are: nothing blooms.
-        headroom = (255 - surface.base) / np.float32(max(40.0, 255 - surface.level))
-        lift = gain * (patch * cloud)[..., None] * np.minimum(headroom, 1.5)
-        painted = surface.base * (1 + lift * _tint(surface, hue))
-    else:
-        painted = absorb(surface, patch * cloud, depth, hue)
-    return np.asarray(painted + matt * (blur(painted, 1.2) - painted), dtype=np.float32)
+        return _lightened(surface, patch * cloud, depth, hue)
+    painted = absorb(surface, patch * cloud, depth, hue)
+    if painted.shape[2] == 1:
+        return painted
+    # Where it drifts, what one channel loses another keeps.
+    shift = np.array([1.0, 0.1, -1.1], np.float32) * np.float32(0.25 * depth * surface.colour)
+    return np.asarray(painted * (1 + (patch * drift)[..., None] * shift), dtype=np.float32)
 
 
-def _tint(surface: Surface, hue: tuple[float, float, float]) -> FloatMap:
-    if surface.base.shape[2] == 1:
-        return np.ones(1, np.float32)
-    return 1 + (np.array(hue, np.float32) - 1) * np.float32(surface.colour)
+def _bleached(surface: Surface, intensity: float, rng: np.random.Generator, hue: Absorbance) -> FloatMap:
+    """Fade: lighter, and with less contrast and colour than around."""
+    patch = _patch(surface, rng, (0.25, 0.8))
+    cloud = np.clip(0.85 + 0.2 * fractal(surface.shape, rng, cell=max(4.0, surface.reach), octaves=3), 0.4, 1.2)
+    depth = min(0.75, surface.depth(intensity, 0.45))
+    flat = blur(surface.base, max(1.5, 3.0 * surface.scale))
+    pale = flat.mean(axis=2, keepdims=True, dtype=np.float32)
+    dull = np.float32(min(0.7, 0.7 * intensity)) * patch[..., None]
+    # Its own grain stays: only what is coarser than that fades.
+    rest = (0.5 * flat + 0.5 * pale) + grain_of(surface) - surface.base
+    return np.asarray(_lightened(surface, patch * cloud, depth, hue) + dull * rest * 0.6, dtype=np.float32)
+
+
+def _lightened(surface: Surface, density: FloatMap, depth: float, hue: Absorbance) -> FloatMap:
+    # The brightest stay what they are: nothing blooms.
+    headroom = np.clip((250 - surface.base) / np.float32(max(40.0, 250 - surface.level)), 0, 1.4)
+    lift = np.float32(depth) * density[..., None] * headroom * np.float32(max(surface.level, 25.0))
+    return np.asarray(surface.base + lift * (1.5 - 0.5 * tinted(surface, hue)), dtype=np.float32)
+
+
+def _ground(surface: Surface, intensity: float, rng: np.random.Generator, hue: Absorbance) -> FloatMap:
+    """Grind or polish a field otherwise: its lines stand out more, or less, and it shines more, or less."""
+    lay = lay_of(surface)
+    angle = lay.angle if lay.strength > 0.12 else float(rng.uniform(-np.pi / 2, np.pi / 2))
+    # A tool mostly stops across its own direction.
+    across = angle + (np.pi / 2 if rng.random() < 0.7 else 0.0) + rng.normal(0, 0.12)
+    patch = _front(surface, rng, across) if rng.random() < 0.65 else _patch(surface, rng, (0.1, 0.5))
+    depth = min(0.8, surface.depth(intensity, rng.uniform(0.35, 0.55)))
+    brighter = rng.random() < np.interp(surface.level, [90, 200], [0.75, 0.1])
+    stronger = rng.random() < 0.65
+    texture = surface.base - blur(surface.base, max(3.0, 0.35 * surface.reach))
+    lines = along_lay(texture, lay, 4 + 10 * surface.scale) if lay.strength > 0.12 else texture
+    gain = np.float32(1.6 * depth if stronger else -0.8 * depth)
+    marks = streaks(surface.shape, rng, angle=angle, width=2.5 * max(1.0, surface.scale), length=surface.frame.long)
+    level = np.float32(max(surface.level, 25.0))
+    shine = level * np.float32(depth) * ((0.75 if brighter else -0.75) + (0.28 if stronger else 0.08) * marks)
+    headroom = np.clip((250 - surface.base) / np.float32(max(40.0, 250 - surface.level)), 0, 1.3) if brighter else 1.0
+    # Light and dark follow the surface's own shading.
+    own = np.clip(blur(surface.base, 3.0) / level, 0.4, 1.8)
+    return np.asarray(
+        surface.base + patch[..., None] * (gain * lines + shine[..., None] * own * headroom), dtype=np.float32
+    )
+
+
+def _heated(surface: Surface, intensity: float, rng: np.random.Generator, hue: Absorbance) -> FloatMap:
+    """Scorch: tints nested round where it was hottest, darkest or, on metal, iridescent there."""
+    field = blob(surface, rng, fill=(0.7, 1.0), roughness=rng.uniform(0.1, 0.25), detail=1.5)
+    size = max(1.0, float(field.max()))
+    warp = fractal(surface.shape, rng, cell=max(4.0, size), octaves=3)
+    heat = np.clip(field / np.float32(size) + 0.12 * warp, 0, 1)
+    depth = min(0.8, surface.depth(intensity, 0.5))
+    # Brightness wavers as films of growing thickness reflect more, then less.
+    film = heat**0.6 * (1 + 0.25 * np.cos(np.float32(rng.uniform(5.0, 9.0)) * heat + np.float32(rng.uniform(0, 6.3))))
+    density = film * smoothstep(field, 0.0, 0.4 * size)
+    if surface.base.shape[2] == 1 or rng.random() < 0.35:
+        return absorb(surface, density, depth, (0.7, 1.0, 1.3))
+    place = heat * (len(_TEMPER) - 1)
+    channels = [np.interp(place, range(len(_TEMPER)), [tint[index] for tint in _TEMPER]) for index in range(3)]
+    relative = 1 + (np.stack(channels, axis=2).astype(np.float32) - 1) * np.float32(surface.colour)
+    passed = np.exp(np.float32(np.log1p(-depth)) * density[..., None] * relative)
+    return np.asarray(surface.base * passed + grain_of(surface) * (np.sqrt(passed) - passed), dtype=np.float32)
+
+
+_CAUSES: MappingProxyType[str, Callable[[Surface, float, np.random.Generator, Absorbance], FloatMap]] = (
+    MappingProxyType(
+        {
+            "grind": _ground,
+            "ground": _ground,
+            "uneven": _ground,
+            "polish": _ground,
+            "machin": _ground,
+            "burn": _heated,
+            "scorch": _heated,
+            "heat": _heated,
+            "temper": _heated,
+            "overheat": _heated,
+            "fade": _bleached,
+            "fading": _bleached,
+            "bleach": _bleached,
+            "pale": _bleached,
+            "white": _bleached,
+            "light": _bleached,
+        }
+    )
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, displace, smoothstep
-from fmas.builtin.inpainter.kinds.stain import absorb
+from fmas.builtin.inpainter.layers import absorb
 from fmas.builtin.inpainter.noise import fractal
 from fmas.builtin.inpainter.shapes import blob, coverage
 from fmas.builtin.inpainter.surface import Surface
