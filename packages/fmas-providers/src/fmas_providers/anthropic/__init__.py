@@ -1,0 +1,3 @@
+"""Anthropic: Claude as architect."""
+
+from __future__ import annotations
