@@ -47,7 +47,9 @@ class Service:
         fix = {
             _UNAUTHORISED: f"set {self.key_variable} to a valid key",
             _UNPAID: "see to the account's billing",
-            _FORBIDDEN: f"give the key in {self.key_variable} access to {self.model!r}, or choose another {self.section}.model",
+            _FORBIDDEN: (
+                f"give the key in {self.key_variable} access to {self.model!r}, or choose another {self.section}.model"
+            ),
             _UNKNOWN: f"choose an {self.section}.model that this service has, or check {self.section}.base_url",
             _BAD_REQUEST: (
                 f"check {self.section}.model and its options"

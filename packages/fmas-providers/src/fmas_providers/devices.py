@@ -1,0 +1,58 @@
+"""Where torch computes and in what precision: the same two options for every model."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal, TypeAlias
+
+import torch
+
+from fmas.errors import ConfigError
+
+__all__ = ["DTypeName", "resolve_device", "resolve_dtype"]
+
+DTypeName: TypeAlias = Literal["auto", "float32", "float16", "bfloat16"]
+
+_DEVICE = re.compile(r"cpu|mps|cuda(:\d+)?")
+
+
+def resolve_device(name: str) -> torch.device:
+    """Turn a device option into a device that is there.
+
+    Args:
+        name: ``auto`` (CUDA, else Apple's MPS, else the CPU), ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        ConfigError: If there is no such device.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    if not _DEVICE.fullmatch(name):
+        raise ConfigError(f"expected device auto, cpu, mps, cuda or cuda:N, got {name!r}; choose one of these")
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ConfigError(
+            f"expected a CUDA device for device {name!r}, got none; choose cpu, or install a CUDA build of torch"
+        )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(
+            f"expected device cuda:0 to cuda:{torch.cuda.device_count() - 1}, got {name!r}; choose one of these"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError("expected Apple's MPS for device 'mps', got none; choose cpu")
+    return device
+
+
+def resolve_dtype(name: DTypeName, device: torch.device, *, half: torch.dtype = torch.float16) -> torch.dtype:
+    """Turn a precision option into a dtype.
+
+    Args:
+        name: ``auto`` takes ``half`` on a GPU and float32 on a CPU, where half precision is slow or missing.
+        device: Where it will be used.
+        half: The half precision that is safe for this model.
+    """
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else half
+    return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[name]

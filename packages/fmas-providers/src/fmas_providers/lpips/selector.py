@@ -1,0 +1,129 @@
+"""The selector ``lpips``: the learned perceptual distance of Zhang et al. (2018), inside the mask's box."""
+
+from __future__ import annotations
+
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import lpips
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from fmas.errors import ComponentError, ImageError
+from fmas.options import parse_options
+from fmas.secrecy import one_line
+from fmas.specs import Options
+from fmas.types import BoolMask, Fingerprint, RGBImage
+from fmas_providers.devices import resolve_device
+
+__all__ = ["LPIPSOptions", "LPIPSSelector", "create"]
+
+_VERSION = "1"  # raise it whenever the same pictures would get another score
+_LEAST_SIDE = 64  # AlexNet's and VGG's coarsest features must still cover a few positions
+_BACKBONES = {
+    "alex": ("alexnet", "alexnet-owt-7be5be79.pth"),
+    "vgg": ("vgg16", "vgg16-397923af.pth"),
+    "squeeze": ("squeezenet1_1", "squeezenet1_1-b8a52dc0.pth"),
+}
+"""Network -> torchvision's name of its backbone, and the file that torch.hub keeps it in."""
+
+
+class LPIPSOptions(BaseModel):
+    """Options of the selector ``lpips``.
+
+    Attributes:
+        net: The network; the paper that introduced LPIPS recommends ``alex`` as a metric.
+        backbone: ``imagenet`` needs torchvision's weights, fetched once on first use; ``random`` needs nothing and only
+            shows that everything runs: its distances mean nothing.
+        largest: Longer side, in pixels, that larger boxes are reduced to.
+        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    net: Literal["alex", "vgg", "squeeze"] = "alex"
+    backbone: Literal["imagenet", "random"] = "imagenet"
+    largest: int = Field(default=512, ge=_LEAST_SIDE, le=4096)
+    device: str = "auto"
+
+
+def create(options: Options) -> LPIPSSelector:
+    """Return the selector; ``options`` are those of :class:`LPIPSOptions`."""
+    return LPIPSSelector(parse_options(LPIPSOptions, options, section="selector"))
+
+
+class LPIPSSelector:
+    """Measures a distance in the features of a network; see the module's first line.
+
+    Raises:
+        ComponentError: If the backbone's weights are neither here nor to be fetched.
+    """
+
+    def __init__(self, options: LPIPSOptions) -> None:
+        self._options = options
+        self._device = resolve_device(options.device)
+        self._network = _load(options).to(self._device)
+
+    def fingerprint(self) -> Fingerprint:
+        """Return name, version and options."""
+        config = self._options.model_dump(mode="json", exclude={"device"})
+        return Fingerprint("lpips", f"{_VERSION}+lpips{version('lpips')}", config)
+
+    def score(self, original: RGBImage, candidate: RGBImage, mask: BoolMask) -> float:
+        """Return LPIPS inside the mask's bounding box.
+
+        Args:
+            original: The good part, ``(H, W, 3)`` uint8 RGB.
+            candidate: The same with a defect, same shape.
+            mask: ``(H, W)`` bool, not empty.
+
+        Returns:
+            A distance, 0 for the same picture, below about 1; larger is more different.
+
+        Raises:
+            ImageError: If sizes differ or the mask is empty.
+        """
+        if original.shape != candidate.shape or mask.shape != original.shape[:2] or not mask.any():
+            raise ImageError(
+                f"expected original, candidate and a mask that is not empty, of equal size, got {original.shape[:2]}, "
+                f"{candidate.shape[:2]} and {mask.shape} with {np.count_nonzero(mask)} pixels; resize or reject them"
+            )
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        with torch.inference_mode():
+            distance = self._network(self._tensor(original[box]), self._tensor(candidate[box]))
+        return max(float(distance), 0.0)
+
+    def _tensor(self, crop: RGBImage) -> torch.Tensor:
+        """Return ``(1, 3, h, w)`` float32 in [-1, 1], each side at least 64 pixels."""
+        height, width = crop.shape[:2]
+        scale = min(1.0, self._options.largest / max(height, width))
+        size = tuple(max(round(side * scale), _LEAST_SIDE) for side in (width, height))
+        if size != (width, height):
+            shrinks = size[0] <= width and size[1] <= height
+            crop = np.asarray(
+                cv2.resize(crop, size, interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR), dtype=np.uint8
+            )
+        tensor = torch.from_numpy(np.ascontiguousarray(crop)).to(self._device)
+        return tensor.permute(2, 0, 1)[None].to(torch.float32) / 127.5 - 1.0
+
+
+def _load(options: LPIPSOptions) -> Any:  # noqa: ANN401 (lpips has no types)
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)  # so that `random` is the same in every process
+        warnings.filterwarnings("ignore", module="torchvision")  # lpips asks for weights in torchvision's old way
+        try:
+            network = lpips.LPIPS(net=options.net, pnet_rand=options.backbone == "random", verbose=False)
+        except (OSError, RuntimeError) as error:  # URLError is an OSError; a damaged file is a RuntimeError
+            name, file = _BACKBONES[options.net]
+            place = Path(torch.hub.get_dir()) / "checkpoints" / file
+            raise ComponentError(
+                f"expected the weights of {name} in {place}, got {one_line(error)}; fetch them once where there is a "
+                f"network: python -c \"import torchvision; torchvision.models.{name}(weights='IMAGENET1K_V1')\", and "
+                "copy that file here"
+            ) from error
+    return network.eval().requires_grad_(False)
