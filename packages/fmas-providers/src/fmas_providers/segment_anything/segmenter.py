@@ -1,0 +1,162 @@
+"""The segmenter ``sam``: ``segment_anything`` with a checkpoint file, pointed at the centre or asked for everything."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import segment_anything
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from fmas.errors import ComponentError, ConfigError
+from fmas.options import parse_options
+from fmas.secrecy import one_line
+from fmas.specs import Options
+from fmas.types import Fingerprint, Foreground, RGBImage
+from fmas_providers.devices import resolve_device
+from fmas_providers.segmentation.prompts import centre_and_border
+from fmas_providers.segmentation.ranking import Proposal, RankingOptions, choose_foreground
+
+__all__ = ["SAMOptions", "SAMSegmenter", "create"]
+
+_VERSION = "1"  # raise it whenever the same picture would get another mask
+_SOURCE = "https://github.com/facebookresearch/segment-anything#model-checkpoints"
+
+
+class SAMOptions(BaseModel):
+    """Options of the segmenter ``sam``.
+
+    Attributes:
+        checkpoint: The weights' file, e.g. ``sam_vit_b_01ec64.pth``.
+        model: ``vit_b``, ``vit_l`` or ``vit_h``; told by the file's name when not given.
+        mode: ``prompt`` points at the centre, away from the corners, and is fast; ``everything`` asks for all masks of
+            a grid of points and takes the best.
+        points_per_side: Of that grid.
+        pred_iou_thresh: Masks that the model itself rates lower are dropped in ``everything``.
+        stability_score_thresh: Masks that change more with the threshold are dropped in ``everything``.
+        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        ranking: How the product is chosen among the masks.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    checkpoint: Path
+    model: str | None = None
+    mode: Literal["prompt", "everything"] = "prompt"
+    points_per_side: int = Field(default=16, ge=1, le=128)
+    pred_iou_thresh: float = Field(default=0.88, allow_inf_nan=False)
+    stability_score_thresh: float = Field(default=0.95, allow_inf_nan=False)
+    device: str = "auto"
+    ranking: RankingOptions = RankingOptions()
+
+
+def create(options: Options) -> SAMSegmenter:
+    """Return the segmenter; ``options`` are those of :class:`SAMOptions`. Weights are loaded with the first picture."""
+    if "checkpoint" not in options:
+        raise ConfigError(
+            f"expected the weights' file in segmenter.checkpoint, got none; fetch one from {_SOURCE} and add "
+            "--set segmenter.checkpoint=PATH"
+        )
+    return SAMSegmenter(parse_options(SAMOptions, options, section="segmenter"))
+
+
+class SAMSegmenter:
+    """Segments with the original SAM.
+
+    Raises:
+        ConfigError: If the checkpoint's file is missing or its model is unknown.
+    """
+
+    def __init__(self, options: SAMOptions) -> None:
+        self._options = options
+        self._path = options.checkpoint.expanduser()
+        if not self._path.is_file():
+            raise ConfigError(
+                f"expected the weights' file at segmenter.checkpoint, got nothing at {self._path}; "
+                f"fetch it from {_SOURCE}"
+            )
+        self._model_name = _model_name(options.model, self._path)
+        self._network: Any = None
+        self._weights: str | None = None
+
+    def fingerprint(self) -> Fingerprint:
+        """Return name, version, options and the SHA-256 of the weights' file."""
+        if self._weights is None:
+            with self._path.open("rb") as file:
+                self._weights = hashlib.file_digest(file, "sha256").hexdigest()[:16]
+        config = self._options.model_dump(mode="json", exclude={"device", "checkpoint"})
+        return Fingerprint("sam", _VERSION, config | {"model": self._model_name, "weights": self._weights})
+
+    def segment(self, image: RGBImage) -> Foreground:
+        """Return the product's mask, or the whole picture when SAM finds none.
+
+        Args:
+            image: ``(H, W, 3)`` uint8 RGB.
+
+        Raises:
+            ComponentError: If the weights cannot be loaded.
+        """
+        if self._network is None:
+            self._network = _load(self._model_name, self._path).to(resolve_device(self._options.device)).eval()
+        image = np.ascontiguousarray(image)
+        with torch.inference_mode():
+            proposals = self._pointed(image) if self._options.mode == "prompt" else self._everything(image)
+        return choose_foreground(proposals, image.shape[:2], self._options.ranking)
+
+    def _pointed(self, image: RGBImage) -> list[Proposal]:
+        """Ask with and without the corners; the picture is embedded once for both."""
+        predictor = segment_anything.SamPredictor(self._network)
+        predictor.set_image(image)
+        proposals = []
+        for border in (True, False):
+            points, labels = centre_and_border(*image.shape[:2], border=border)
+            masks, ratings, _ = predictor.predict(point_coords=points, point_labels=labels, multimask_output=True)
+            proposals += [Proposal(mask.astype(np.bool_), float(iou)) for mask, iou in zip(masks, ratings, strict=True)]
+        return proposals
+
+    def _everything(self, image: RGBImage) -> list[Proposal]:
+        options = self._options
+        generator = segment_anything.SamAutomaticMaskGenerator(
+            self._network,
+            points_per_side=options.points_per_side,
+            pred_iou_thresh=options.pred_iou_thresh,
+            stability_score_thresh=options.stability_score_thresh,
+        )
+        return [
+            Proposal(
+                np.asarray(found["segmentation"], np.bool_),
+                float(found["predicted_iou"]),
+                float(found["stability_score"]),
+            )
+            for found in generator.generate(image)
+        ]
+
+
+def _model_name(given: str | None, path: Path) -> str:
+    known = [name for name in segment_anything.sam_model_registry if name != "default"]
+    name = given or next((name for name in known if name in path.name), None)
+    if name is None:
+        raise ConfigError(
+            f"expected the name of a model in the file's name, got {path.name}; add --set segmenter.model=… "
+            f"({', '.join(known)})"
+        )
+    if name not in known:
+        raise ConfigError(f"expected segmenter.model as one of {', '.join(known)}, got {name!r}; choose one of these")
+    return name
+
+
+def _load(name: str, path: Path) -> Any:  # noqa: ANN401 (segment_anything has no types)
+    """Build the network and load its weights, tensors only: a checkpoint from elsewhere must not run code."""
+    try:
+        network = segment_anything.sam_model_registry[name](checkpoint=None)
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    except (RuntimeError, OSError, KeyError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        raise ComponentError(
+            f"expected the weights of {name} in {path}, got {type(error).__name__}: {one_line(error)[:200]}; check "
+            f"segmenter.model, or fetch the file again from {_SOURCE}"
+        ) from error
+    return network
