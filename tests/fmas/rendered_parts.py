@@ -65,7 +65,9 @@ def _screw(canvas: Canvas, rng: np.random.Generator) -> None:
     half = 0.05 + 0.013 * np.sign(np.sin(2 * np.pi * along / 0.028))
     shank = [*zip(along, 0.5 - half, strict=True), (0.9, 0.5), *zip(along[::-1], 0.5 + half[::-1], strict=True)]
     angle = rng.uniform(0, np.pi)
-    _polygon(canvas, _turned([(0.12, 0.39), (0.18, 0.37), (0.27, 0.45), (0.27, 0.55), (0.18, 0.63), (0.12, 0.61)], angle))
+    _polygon(
+        canvas, _turned([(0.12, 0.39), (0.18, 0.37), (0.27, 0.45), (0.27, 0.55), (0.18, 0.63), (0.12, 0.61)], angle)
+    )
     _polygon(canvas, _turned(shank, angle))
 
 
@@ -92,7 +94,10 @@ def _wire(canvas: Canvas, rng: np.random.Generator) -> None:
 
 def _needle(canvas: Canvas, rng: np.random.Generator) -> None:
     angle, half = rng.uniform(0, np.pi), rng.uniform(0.008, 0.014)
-    _polygon(canvas, _turned([(0.08, 0.5 - half), (0.8, 0.5 - half), (0.93, 0.5), (0.8, 0.5 + half), (0.08, 0.5 + half)], angle))
+    _polygon(
+        canvas,
+        _turned([(0.08, 0.5 - half), (0.8, 0.5 - half), (0.93, 0.5), (0.8, 0.5 + half), (0.08, 0.5 + half)], angle),
+    )
 
 
 def _pills(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -107,7 +112,9 @@ def _frame(canvas: Canvas, rng: np.random.Generator) -> None:
     angle, wide = rng.uniform(-0.4, 0.4), rng.uniform(0.05, 0.1)
     _polygon(canvas, _turned([(0.17, 0.22), (0.83, 0.22), (0.83, 0.78), (0.17, 0.78)], angle))
     low, high = 0.17 + wide, 0.83 - wide
-    _polygon(canvas, _turned([(low, 0.22 + wide), (high, 0.22 + wide), (high, 0.78 - wide), (low, 0.78 - wide)], angle), 0)
+    _polygon(
+        canvas, _turned([(low, 0.22 + wide), (high, 0.22 + wide), (high, 0.78 - wide), (low, 0.78 - wide)], angle), 0
+    )
 
 
 def _stone(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -170,6 +177,7 @@ class Light:
         weave: Relative contrast of the ground's own structure (see :data:`GROUNDS`).
         structure: Which one.
         gloss: Strength of specular highlights on the part, in grey levels.
+        curve: How much darker the part gets towards its outline, relative.
         marks: Contrast of the part's own markings, relative.
         noise: Sigma of the sensor's noise, grey levels.
         jpeg: Quality, or 0 for none.
@@ -184,6 +192,7 @@ class Light:
     weave: float = 0.02
     structure: str = "grain"
     gloss: float = 0.0
+    curve: float = 0.2
     marks: float = 0.15
     noise: float = 2.5
     jpeg: int = 0
@@ -197,10 +206,10 @@ LIGHTS: dict[str, Light] = {
     "spot": Light((90, 92, 96), (185, 170, 140), spot=0.6, gradient=0.2),
     "cast shadow": Light((205, 205, 200), (110, 75, 45), shadow=0.35, gradient=0.15),
     "noise and jpeg": Light((70, 70, 70), (150, 150, 150), noise=16, jpeg=60, gradient=0.2),
-    "faint": Light((120, 120, 120), (152, 152, 152), marks=0.05),
+    "faint": Light((120, 120, 120), (152, 152, 152), marks=0.05, curve=0.05),
     "colour on grey": Light((128, 128, 128), (165, 70, 60), gradient=0.3, gloss=60, shadow=0.2),
     "grey on colour": Light((60, 120, 80), (170, 168, 160), gradient=0.3, vignette=0.1),
-    "white on white": Light((232, 232, 230), (250, 249, 246), shadow=0.3, marks=0.02, gradient=0.05),
+    "white on white": Light((222, 222, 219), (247, 246, 244), shadow=0.3, marks=0.01, curve=0.03, gradient=0.05),
     "dark on dark": Light((18, 18, 18), (52, 50, 48), marks=0.3, gloss=50, noise=2),
     "on cloth": Light((150, 140, 120), (60, 70, 110), weave=0.15, structure="cloth", gradient=0.2, shadow=0.2),
     "on brushed metal": Light((150, 150, 152), (60, 58, 55), weave=0.1, structure="brushed", gradient=0.3),
@@ -259,7 +268,7 @@ def _surface(rng: np.random.Generator, side: int, light: Light, coverage: Field)
     """Return the part's own colours, ``(side, side, 3)``: curvature, grain, markings and highlights."""
     depth = cv2.distanceTransform((coverage > 0.5).astype(np.uint8), cv2.DIST_L2, 3)
     depth = depth / max(float(depth.max()), 1.0)
-    curved = 0.88 + 0.2 * np.sqrt(depth)
+    curved = 1.02 - light.curve * (0.7 - np.sqrt(depth))
     marks = cv2.GaussianBlur((smooth_noise(rng, (side, side), side / 6) > 0.8).astype(np.float32), (0, 0), 1.0)
     grain = 0.03 * smooth_noise(rng, (side, side), max(2, side // 100))
     colour = np.asarray(light.part, np.float32) * (curved * (1 + grain) * (1 - light.marks * marks))[..., None]
@@ -269,9 +278,7 @@ def _surface(rng: np.random.Generator, side: int, light: Light, coverage: Field)
     return np.asarray(colour, np.float32)
 
 
-def render_part(
-    kind: str, light: str, *, side: int, seed: int, colour: bool = True
-) -> tuple[RGB, NDArray[np.bool_]]:
+def render_part(kind: str, light: str, *, side: int, seed: int, colour: bool = True) -> tuple[RGB, NDArray[np.bool_]]:
     """Return a photograph-like picture, ``(side, side, 3)`` uint8, and the part's true mask.
 
     Args:
@@ -286,15 +293,21 @@ def render_part(
     fine = np.zeros((_FINE * side, _FINE * side), np.uint8)
     KINDS[kind](fine, rng)
     coverage = cv2.resize(fine, (side, side), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    ground = np.asarray(setting.ground, np.float32) * (1 + setting.weave * GROUNDS[setting.structure](rng, side))[..., None]
+    ground = (
+        np.asarray(setting.ground, np.float32) * (1 + setting.weave * GROUNDS[setting.structure](rng, side))[..., None]
+    )
     if setting.shadow:
         shift = rng.uniform(-0.04, 0.04, 2) * side
-        moved = cv2.warpAffine(coverage, np.float32([[1, 0, shift[0]], [0, 1, shift[1]]]), (side, side), borderMode=cv2.BORDER_REPLICATE)
+        moved = cv2.warpAffine(
+            coverage, np.float32([[1, 0, shift[0]], [0, 1, shift[1]]]), (side, side), borderMode=cv2.BORDER_REPLICATE
+        )
         soft = cv2.GaussianBlur(moved, (0, 0), side * rng.uniform(0.008, 0.03))
         ground *= (1 - setting.shadow * soft)[..., None]
     scene = coverage[..., None] * _surface(rng, side, setting, coverage) + (1 - coverage[..., None]) * ground
     scene = scene * illumination(rng, side, setting)[..., None]
-    picture = scene + rng.normal(0, setting.noise, (side, side, 1)) + rng.normal(0, 0.4 * setting.noise, (side, side, 3))
+    picture = (
+        scene + rng.normal(0, setting.noise, (side, side, 1)) + rng.normal(0, 0.4 * setting.noise, (side, side, 3))
+    )
     picture = np.clip(np.rint(picture), 0, 255).astype(np.uint8)
     if not colour:
         picture = np.repeat(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None], 3, axis=2)

@@ -78,7 +78,9 @@ def _joints(side: int, rng: np.random.Generator) -> Field:
 
 
 def _concrete(side: int, rng: np.random.Generator) -> Field:
-    return np.asarray(sum(smooth_noise(rng, (side, side), side / n) * (4 / n) ** 0.5 for n in (4, 9, 25, 80)), np.float32)
+    return np.asarray(
+        sum(smooth_noise(rng, (side, side), side / n) * (4 / n) ** 0.5 for n in (4, 9, 25, 80)), np.float32
+    )
 
 
 def _flecks(side: int, rng: np.random.Generator) -> Field:

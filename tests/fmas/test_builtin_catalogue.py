@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -121,7 +122,7 @@ def test_each_family_is_a_usable_plan(family: str) -> None:
 def test_each_entry_of_the_catalogue_is_complete_and_says_where_its_term_comes_from(family: str) -> None:
     folder = families._folder()
     for entry in yaml.safe_load((folder / f"{family}.yaml").read_text(encoding="utf-8")):
-        assert set(entry) == {"name", "kind", "severity", "prompt", "negative_prompt", "source"}
+        assert set(entry) - {"placement"} == {"name", "kind", "severity", "prompt", "negative_prompt", "source"}
         assert entry["prompt"].count("{object}") == 1
         assert re.match(r"(ISO|EN|ASTM|IPC(/WHMA)?)[- A-Z]*\d|common terms of the trade$", entry["source"]), entry
     assert len(family_defects(family)) >= 5
@@ -179,6 +180,30 @@ def test_a_file_of_the_catalogue_is_a_good_start_for_an_own_list(tmp_path: Path)
     own = _file(tmp_path, (families._folder() / "metal.yaml").read_text(encoding="utf-8"))
     request = PlanRequest(object="steel gear")
     assert create({"defects": own}).plan(request) == CatalogueLLM().plan(request)
+
+
+def test_an_own_list_says_where_a_defect_belongs(tmp_path: Path) -> None:
+    path = _file(tmp_path, "- {name: a, prompt: p, placement: edge}\n- {name: b, prompt: p}\n")
+    defects = create({"defects": path}).plan(PlanRequest(object="x")).defects
+    assert [one.placement for one in defects] == ["edge", "auto"]
+    with pytest.raises(ConfigError, match=r"entry 1\.placement: .*'edge' or 'inside', got 'corner'"):
+        create({"defects": _file(tmp_path, "- {name: a, prompt: p, placement: corner}\n")})
+
+
+def test_a_list_without_placements_has_the_digest_it_had_before_there_were_any(tmp_path: Path) -> None:
+    path = _file(tmp_path, "- {name: a, prompt: p, kind: dent, severity: 0.25}\n")
+    old = [{"name": "a", "prompt": "p", "negative_prompt": "", "kind": "dent", "severity": 0.25}]
+    digest = hashlib.sha256(json.dumps(old, sort_keys=True).encode()).hexdigest()
+    assert create({"defects": path}).fingerprint().config["sha256"] == digest
+    path.write_text("- {name: a, prompt: p, kind: dent, severity: 0.25, placement: inside}\n", encoding="utf-8")
+    assert create({"defects": path}).fingerprint().config["sha256"] != digest
+
+
+def test_flaws_of_a_rim_lie_there_and_cuts_in_a_web_do_not() -> None:
+    placements = {(family, one.name): one.placement for family in FAMILIES for one in family_defects(family)}
+    assert placements["metal", "burr"] == placements["plastic", "flash"] == "edge"
+    assert placements["leather", "cut"] == placements["textile", "snag"] == "anywhere"
+    assert placements["ceramic", "chipped edge"] == "auto"  # its kind says so
 
 
 def test_json_and_a_mapping_with_defects_are_read_too(tmp_path: Path) -> None:

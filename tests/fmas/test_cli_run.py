@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 
 def test_run_prints_a_summary_and_where_to_go(fmas, tiles):
@@ -72,6 +74,10 @@ def test_dry_run_writes_nothing(fmas, tiles, tmp_path):
         (("run", "Blue Tiles", "--out", "o", "--seed", "x"), 2, "--seed"),
         (("run", "Blue Tiles", "--out", "o", "--config", "none.yaml"), 2, "none.yaml"),
         (("run", "Blue Tiles", "--out", "o", "--defects", "none.yaml"), 2, "none.yaml"),
+        (("run", "Blue Tiles", "--out", "o", "--balance", "crak=1"), 2, "did you mean 'crack'?"),
+        (("run", "Blue Tiles", "--out", "o", "--balance", "scratch"), 2, "for example scratch=3,dent=1"),
+        (("run", "Blue Tiles", "--out", "o", "--region-mask", "none.png"), 2, "none.png"),
+        (("run", "Blue Tiles", "--out", "o", "--placement", "corner"), 2, "'anywhere', 'edge' or 'inside'"),
         (("run", "Blue Tiles", "--out", "Blue Tiles"), 2, "choose another --out"),
         (("run", "Blue Tiles", "--out", "."), 2, "choose another --out"),
         (("run", "Blue Tiles", "--out", "holiday"), 1, "holds 'photo.jpg'; choose another --out"),
@@ -180,13 +186,54 @@ def configured(fmas, monkeypatch):
         ("--object", "tile", "object", "tile"), ("--category", "T-1", "category", "T-1"),
         ("--per-image", 2, "per_image", 2), ("--candidates", 3, "candidates", 3), ("--seed", 9, "seed", 9),
         ("--limit", 2, "limit", 2), ("--holdout-good", 0.1, "holdout_good", 0.1), ("--workers", 3, "workers", 3),
-        ("--shard", "1/2", "shard", (1, 2)),
+        ("--shard", "1/2", "shard", (1, 2)), ("--balance", "crack=1, dent=2", "balance", "crack=1,dent=2"),
     ],
 )  # fmt: skip
 def test_an_option_reaches_the_configuration(configured, option, value, key, expected):
     """Each value is another than the default: one that is not cannot show that it arrived."""
     config, _ = configured(option, value)
     assert getattr(config, key) == expected != type(config).model_fields[key].default
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "key", "expected"),
+    [
+        ("--region-mask", "m.png", "mask", Path("m.png")), ("--avoid", "a", "avoid", Path("a")),
+        ("--placement", "edge", "placement", "edge"),
+    ],
+)  # fmt: skip
+def test_a_placement_option_reaches_the_configuration(configured, tmp_path, option, value, key, expected):
+    (tmp_path / "fmas.yaml").write_text("region: {shape: blob, placement: inside, avoid: none}\n", encoding="utf-8")
+    config, _ = configured(option, value)
+    assert getattr(config.region, key) == expected
+    assert config.region.shape == "blob"  # what the file says besides is kept
+
+
+def test_balance_is_told_planned_and_made(fmas, tiles):
+    run = ("run", tiles, "--out", "out", "--per-image", 4, "--candidates", 1, "--balance", "specks=2,fray=1")
+    assert "defects to make: fray 4, specks 8" in fmas(*run, "--dry-run").stdout
+    result = fmas(*run)
+    assert result.exit_code == 0, result.output
+    assert "balance: fray asked 33.3%, made 33.3% (4); specks asked 66.7%, made 66.7% (8)" in result.stdout
+    assert "balance" not in fmas("run", tiles, "--out", "other", "--limit", 1).stdout
+
+
+def test_a_mask_without_white_ends_the_run_before_anything_is_written(fmas, tiles, tmp_path):
+    Image.new("L", (90, 80)).save(tmp_path / "mask.png")
+    for extra in ((), ("--dry-run",)):
+        result = fmas("run", tiles, "--out", "out", "--region-mask", "mask.png", *extra)
+        assert result.exit_code == 2
+        assert result.stderr.startswith("error: expected white (255) where a defect may be in region.mask mask.png")
+        assert not (tmp_path / "out").exists()
+
+
+def test_photographs_without_a_mask_are_noted(fmas, tiles, tmp_path):
+    (tmp_path / "masks").mkdir()
+    Image.new("1", (90, 80), 1).save(tmp_path / "masks/1.png")
+    result = fmas("run", tiles, "--out", "out", "--region-mask", "masks", "--candidates", 1)
+    assert result.exit_code == 3
+    assert "note: region.mask masks has no mask for 2 of 3 photographs, which will fail" in result.stderr
+    assert "failed: ImageError 2" in result.stdout
 
 
 @pytest.mark.parametrize("kind", ["llm", "segmenter", "inpainter", "selector"])

@@ -22,11 +22,15 @@ PLAN = StoredPlan("test part", Fingerprint("fake", "1"), (Defect(name="crack", p
 SOURCES = (Source(0, Path("a.png"), "a.png"),)
 
 
-# Who does what and when, and where it lies: the llm counts through its plan.
-NOT_IN_IT = {"images": "elsewhere", "out": "other", "limit": 3, "workers": 2, "shard": (1, 2)}
+# Who does what and when, and where it lies: the llm counts through its plan, a mask through its pixels.
+NOT_IN_IT = {
+    "images": "elsewhere", "out": "other", "limit": 3, "workers": 2, "shard": (1, 2),
+    "region.mask": Path("mask.png"), "region.avoid": Path("avoid.png"),
+}  # fmt: skip
 
 
 IN_IT = {
+    "balance": "even", "region.placement": "edge", "region.inside_margin": 0.5, "region.max_pixels": 999,
     "object": "other part", "category": "other", "per_image": 2, "candidates": 5, "seed": 1, "holdout_good": 0.5,
     "max_pixels": 100, "segmenter.name": None, "inpainter.name": None, "selector.name": None,
     "region.shape": "blob", "region.area": (0.1, 0.2), "region.aspect": (1.0, 1.0), "region.min_pixels": 9,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 from types import SimpleNamespace
 
@@ -74,6 +75,27 @@ def test_edited_file_is_read_as_edited(tmp_path):
     path = tmp_path / "plan.json"
     path.write_text(json.dumps(content), encoding="utf-8")
     assert read_plan(path).defects[0].severity == 0.9
+
+
+def test_a_plan_from_before_there_was_a_placement_is_the_same_plan(tmp_path):
+    plan = StoredPlan("tile", Fingerprint("a", "1"), (CRACK,))
+    content = json.loads(plan.to_json())
+    assert content["defects"][0].pop("placement") == "auto"  # there to be edited
+    path = tmp_path / "plan.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert read_plan(path) == plan
+    old = hashlib.sha256((json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode()).hexdigest()
+    assert plan.digest() == old
+
+
+def test_a_placement_is_part_of_the_plan(tmp_path):
+    plain = StoredPlan("tile", Fingerprint("a", "1"), (CRACK,))
+    edge = StoredPlan("tile", Fingerprint("a", "1"), (CRACK.model_copy(update={"placement": "edge"}),))
+    (tmp_path / "plan.json").write_text(edge.to_json(), encoding="utf-8")
+    assert read_plan(tmp_path / "plan.json").defects[0].placement == "edge"
+    assert edge.digest() != plain.digest()
+    with pytest.raises(PlanError, match="'auto', 'anywhere', 'edge' or 'inside'"):
+        ask_for_plan(LLM({"defects": [{"name": "x", "prompt": "y", "placement": "corner"}]}), PlanRequest("tile"))
 
 
 def test_the_author_is_stored_with_its_options(tmp_path):

@@ -45,7 +45,7 @@ def make_sample(count):
     box = Box(2, 3, 10, 12)
     crop = image[box.slices].copy()
     mask = np.ones((9, 8), dtype=bool)
-    candidates = tuple(Candidate(index, 0, index, box, crop, mask, 4, 8) for index in range(count))
+    candidates = tuple(Candidate(index, 0, index, box, crop, mask, 4, 8, 0.5) for index in range(count))
     return Sample(Source(0, Path("a"), "a"), (Pair(0, 0, candidates=candidates),), image=image)
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fmas.files import AtomicWriter
 from fmas.types import Fingerprint
-from fmas.write import PNG_TEXT_KEY
+from fmas.pair_files import PNG_TEXT_KEY
 
 
 def test_images_and_masks_are_as_promised(run, photographs, rows):
@@ -104,7 +104,7 @@ def test_samples_come_back_without_pixels(run, monkeypatch):
 
     seen = []
     real = fmas.pipeline.manifest_entries
-    monkeypatch.setattr(fmas.pipeline, "manifest_entries", lambda sample: seen.append(sample) or real(sample))
+    monkeypatch.setattr(fmas.pipeline, "manifest_entries", lambda sample, *_: seen.append(sample) or real(sample, *_))
     run()
     assert len(seen) == 6
     for sample in seen:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,13 +13,10 @@ from torch.nn import functional
 
 from fmas.types import BoolMask, FloatMap, NormalSyntheticMask, RGBImage
 
-__all__ = ["Budget", "SmallUNet", "focal_and_dice", "image_score", "predict", "train"]
+__all__ = ["Budget", "SmallUNet", "focal_and_dice", "predict", "train"]
 
-DEPTH = 4
-"""How often the network halves its input."""
-
-SCORE_WINDOW = 21
-"""Side in pixels of the mean filter whose largest value is the image's score, as in DRAEM."""
+LEVELS = 4
+"""Resolutions inside the network: a half, a quarter, an eighth and a sixteenth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,37 +31,38 @@ class Budget:
     """
 
     steps: int = 600
-    size: int = 128
+    size: int = 160
     batch: int = 16
     learning_rate: float = 2e-3
 
 
 class SmallUNet(nn.Module):
-    """A U-Net of about half a million parameters: one number per pixel, the logit of a defect.
+    """A U-Net of about half a million parameters that works at half the resolution: a few CPU minutes must do.
 
     Shape:
         - Input: ``(N, C, H, W)`` float32, about -2..2; ``H`` and ``W`` multiples of 16.
-        - Output: ``(N, H, W)`` float32.
+        - Output: ``(N, H, W)`` float32, the logit of a defect for each pixel.
     """
 
     def __init__(self, channels: int, width: int = 12) -> None:
         super().__init__()
-        widths = [width * 2**level for level in range(DEPTH)] + [width * 2 ** (DEPTH - 1)]
-        self.down = nn.ModuleList(_block(a, b) for a, b in zip([channels, *widths], widths, strict=False))
-        self.up = nn.ModuleList(_block(widths[n] + widths[n + 1], widths[n]) for n in reversed(range(DEPTH)))
-        self.head = nn.Conv2d(width, 1, 1)
+        self.first = nn.Conv2d(channels, width, 4, stride=2, padding=1)
+        widths = [width * 2**level for level in range(LEVELS)]
+        self.down = nn.ModuleList(_block(a, b) for a, b in zip([width, *widths], widths, strict=False))
+        self.up = nn.ModuleList(_block(widths[n] + widths[n - 1], widths[n - 1]) for n in range(LEVELS - 1, 0, -1))
+        self.last = nn.Conv2d(width, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return logits."""
-        passed = []
+        x = self.first(x)
+        passed: list[Tensor] = []
         for level, block in enumerate(self.down):
             x = block(functional.max_pool2d(x, 2) if level else x)
             passed.append(x)
         for block, beside in zip(self.up, reversed(passed[:-1]), strict=True):
-            x = functional.interpolate(x, scale_factor=2, mode="nearest")
-            x = block(torch.cat([x, beside], 1))
-        logits: Tensor = self.head(x)[:, 0]
-        return logits
+            x = block(torch.cat([functional.interpolate(x, scale_factor=2, mode="nearest"), beside], 1))
+        x = functional.interpolate(self.last(x), scale_factor=2, mode="bilinear", align_corners=False)
+        return x[:, 0]
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
@@ -105,10 +102,11 @@ def train(pairs: Sequence[NormalSyntheticMask], budget: Budget, seed: int, *, ch
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     network = SmallUNet(channels).train()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
     optimiser = torch.optim.AdamW(network.parameters(), lr=budget.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, budget.learning_rate, total_steps=budget.steps)
     for crops, truth in _batches(pairs, budget, rng, channels):
-        loss = focal_and_dice(network(crops), truth)
+        loss = focal_and_dice(network(crops.contiguous(memory_format=torch.channels_last)), truth)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -120,17 +118,15 @@ def train(pairs: Sequence[NormalSyntheticMask], budget: Budget, seed: int, *, ch
 
 @torch.inference_mode()
 def predict(network: SmallUNet, photograph: RGBImage, *, channels: int) -> FloatMap:
-    """Return the probability of a defect for each pixel of a whole photograph, ``(H, W)`` float32, 0..1."""
+    """Return the logit of a defect for each pixel of a whole photograph, ``(H, W)`` float32.
+
+    Logits, because probabilities tie at 1 where a network is sure, and measures go by ranks.
+    """
     height, width = photograph.shape[:2]
-    step = 2**DEPTH
+    step = 2**LEVELS
     padded = np.pad(photograph, ((0, -height % step), (0, -width % step), (0, 0)), mode="symmetric")
     crop = _normalised(padded[None], channels)
-    return np.asarray(torch.sigmoid(network(crop))[0, :height, :width].numpy(), np.float32)
-
-
-def image_score(anomaly_map: FloatMap) -> float:
-    """Return the largest mean over a window of ``SCORE_WINDOW`` pixels."""
-    return float(cv2.blur(anomaly_map, (SCORE_WINDOW, SCORE_WINDOW), borderType=cv2.BORDER_REFLECT_101).max())
+    return np.asarray(network(crop)[0, :height, :width].numpy(), np.float32)
 
 
 def _batches(

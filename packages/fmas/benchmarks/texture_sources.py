@@ -82,11 +82,11 @@ def altered(texture: RGBImage, rng: np.random.Generator) -> RGBImage:
 
 
 def _gamma(texture: RGBImage, rng: np.random.Generator) -> RGBImage:
-    return np.asarray(255 * (texture / 255.0) ** rng.uniform(0.5, 2.0, 3), np.uint8)
+    return np.asarray(255 * np.power(texture / 255.0, rng.uniform(0.5, 2.0, 3)), dtype=np.uint8)
 
 
 def _brightness(texture: RGBImage, rng: np.random.Generator) -> RGBImage:
-    return np.clip(texture * rng.uniform(0.8, 1.2) + rng.uniform(-30, 30), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(texture * rng.uniform(0.8, 1.2) + rng.uniform(-30, 30), 0, 255), dtype=np.uint8)
 
 
 def _sharpness(texture: RGBImage, rng: np.random.Generator) -> RGBImage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import struct
 import zlib
@@ -72,6 +73,7 @@ class Forgery:
                 continue
             if pixel_hashes:
                 self._recompute(row)
+            self._keep_chosen(line)
             if text:
                 self._embed(row)
             for name in line["files"]:
@@ -82,6 +84,9 @@ class Forgery:
         self.write_lines()
         rows = [line["row"] for line in sorted(self.lines, key=lambda line: line["stem"]) if line["row"] is not None]
         (self.dataset / "metadata.jsonl").write_text("".join(row_text(row) + "\n" for row in rows))
+        card = self.dataset / "README.md"
+        digest = hashlib.sha256((self.dataset / "metadata.jsonl").read_bytes()).hexdigest()
+        card.write_text(re.sub(r"(sha256 of metadata\.jsonl: )[0-9a-f]{64}", rf"\g<1>{digest}", card.read_text()))
 
     def write_lines(self) -> None:
         self.manifest.write_text("".join(json.dumps(line) + "\n" for line in self.lines))
@@ -99,6 +104,29 @@ class Forgery:
                 row["mask_area"] = int(np.count_nonzero(pixels))
                 pixels = pixels != 0
             row[field] = pixel_sha256(pixels)
+
+    def _keep_chosen(self, line: dict[str, Any]) -> None:
+        """Let the list of candidates and the kept file of the chosen one say what row and files say."""
+        row = line["row"]
+        chosen = [item for item in row.get("candidates", ()) if item["candidate"] == row["candidate"]]
+        name = f"candidates/{line['stem']:06d}/{row.get('candidate')}.png"
+        for item in chosen:
+            item |= {"mask_area": row["mask_area"], "noise_floor": row["noise_floor"], "high": row["high_threshold"]}
+        try:
+            mask = decode_png((self.dataset / row["mask_file_name"]).read_bytes(), what=name)[0]
+            image = decode_png((self.dataset / row["file_name"]).read_bytes(), what=name)[0]
+        except (TypeError, OSError, ImageError):
+            return
+        if not chosen or name not in line["candidates"] or image.shape[:2] != mask.shape or not mask.any():
+            return
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        left, top, right, bottom = (int(edge) for edge in (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1))
+        chosen[0]["box"] = [left, top, right, bottom]
+        inside = np.s_[top:bottom, left:right]
+        alpha = np.where(mask[inside] != 0, 255, 0).astype(np.uint8)
+        content = encode_png(np.dstack([np.atleast_3d(image)[inside], alpha])[..., -4:])
+        (self.out / name).write_bytes(content)
+        line["candidates"][name] = hashlib.sha256(content).hexdigest()
 
     def _embed(self, row: Mapping[str, Any]) -> None:
         path = self.dataset / row["file_name"]

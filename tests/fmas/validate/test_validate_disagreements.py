@@ -58,6 +58,7 @@ def test_other_spelling_is_told_as_such(forgery):
 def test_edited_failure_is_named(forgery):
     failure = {"stage": "inpaint", "reason": "rejected", "message": "m"}
     line = {"stem": 900, "source": "zzz.png", "status": "failed", "files": {}, "sizes": {}, "row": None}
+    line |= {"candidates": {}, "generation": 0}
     forgery.lines.append(line | {"failure": failure, "rejections": [], "written": 1})
     forgery.write_lines()
     listed = {"stem": 900, "source": "zzz.png", **failure, "rejections": []} | {"reason": "bad luck"}

@@ -73,7 +73,7 @@ def row_of_another_inpainter(f):
     f.seal()
 
 
-@case("provenance")
+@case("choice")
 def row_of_another_band(f):
     f.pairs[0]["row"]["band"] = [0.0, 1.0]
     f.seal()
@@ -177,8 +177,43 @@ def attempt_left_out(f):
 def too_many_candidates(f):
     row = f.pairs[0]["row"]
     seed = SampleSeeds(1, f.category, row["source"], row["pair"]).candidate(2, 0)
-    row["candidates"].append({"candidate": 2, "attempt": 0, "seed": seed, "score": 0.5})
+    row["candidates"].append(row["candidates"][0] | {"candidate": 2, "seed": seed, "score": 0.5, "severity": 1.0})
+    f.pairs[0]["candidates"] = {}
     f.seal()
+
+
+@case("candidates")
+def not_the_candidate_that_the_band_asks_for(f):
+    row = f.pairs[0]["row"]
+    chosen = next(item for item in row["candidates"] if item["candidate"] == row["candidate"])
+    other = next(item for item in row["candidates"] if item["candidate"] != row["candidate"])
+    row["score"] = chosen["score"] = 0.9
+    other["score"] = sum(row["band"]) / 2
+    f.seal()
+
+
+@case("row-fields")
+def candidate_beside_the_image(f):
+    row = f.pairs[0]["row"]
+    other = next(item for item in row["candidates"] if item["candidate"] != row["candidate"])
+    other["box"] = [0, 0, row["width"] + 1, 5]
+    f.pairs[0]["candidates"] = {}
+    f.seal()
+
+
+@case("row-fields")
+def candidate_larger_than_its_box(f):
+    row = f.pairs[0]["row"]
+    other = next(item for item in row["candidates"] if item["candidate"] != row["candidate"])
+    other["mask_area"] = row["width"] * row["height"] + 1
+    f.pairs[0]["candidates"] = {}
+    f.seal()
+
+
+@case("severity")
+def severity_of_another_spread(f):
+    f.edit_identity(paint={"severity_spread": 0.3})
+    f.edit_config(paint={"severity_spread": 0.3})
 
 
 @case("seed")

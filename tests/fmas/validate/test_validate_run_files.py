@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -235,7 +236,7 @@ def failure_that_is_none(f):
 def failure_not_listed(f):
     failure = {"stage": "inpaint", "reason": "rejected", "message": "m"}
     f.lines.append({"stem": 900, "source": "zzz.png", "status": "failed", "files": {}, "row": None, "failure": failure})
-    f.lines[-1] |= {"rejections": [], "written": 1, "sizes": {}}
+    f.lines[-1] |= {"rejections": [], "candidates": {}, "generation": 0, "written": 1, "sizes": {}}
     f.write_lines()
 
 
@@ -297,6 +298,12 @@ def card_without_front_matter(f):
 @case("card")
 def card_without_data_files(f):
     (f.dataset / "README.md").write_text("---\nconfigs: [3, {data_files: [x]}]\n---\n# Synthetic defects\n")
+
+
+@case("card")
+def card_of_other_rows(f):
+    path = f.dataset / "README.md"
+    path.write_text(re.sub("[0-9a-f]{64}", "0" * 64, path.read_text()))
 
 
 @case("card")

@@ -25,7 +25,7 @@ from fmas.slugs import slug
 __all__ = ["Balance", "Quota", "Share", "balance_of"]
 
 _CHUNK = 256
-_SWEEPS = 16  # until every position is as likely as its neighbour, also for 3 to 1
+_SWEEPS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +96,8 @@ class Balance:
         )
 
 
-def balance_of(text: str, plan: StoredPlan) -> Balance:
-    """Apply proportions to a plan.
+def balance_of(text: str | None, plan: StoredPlan) -> Balance | None:
+    """Apply proportions to a plan; ``None`` where none are asked for.
 
     A name is a defect's (its name or its folder's), else a kind, which all its defects share that are not named
     themselves; ``kind:NAME`` is always the kind. What is not named, or has weight 0, is left out.
@@ -109,6 +109,8 @@ def balance_of(text: str, plan: StoredPlan) -> Balance:
     Raises:
         ConfigError: If a name is neither, or nothing is left for it.
     """
+    if text is None:
+        return None
     if text == EVEN:
         return Balance(tuple(Quota(name, 1, (index,)) for index, name in enumerate(plan.slugs)))
     kinds: dict[str, list[int]] = {}
@@ -201,13 +203,19 @@ def _earliest_deadline_first(weights: Sequence[int]) -> Iterator[_Unit]:
 
 
 def _swap(chunk: list[_Unit], start: int, generator: np.random.Generator) -> None:
-    """Swap units of ``chunk``, whose first position is ``start``, where both stay inside their windows."""
+    """Shuffle ``chunk``, whose first position is ``start``, so that all units stay inside their windows.
+
+    A Metropolis walk over all such orders, towards each being equally likely: a unit proposes a place of its window,
+    and an exchange with a unit of a longer window, which would propose the way back less often, is refused as often.
+    """
     size = len(chunk)
-    for sweep in generator.random((_SWEEPS, size)).tolist():
-        for here, chance in enumerate(sweep):
+    for sweep in generator.random((_SWEEPS, size, 2)).tolist():
+        for here, (chance, consent) in enumerate(sweep):
             unit = chunk[here]
             low, high = max(unit.first - start, 0), min(unit.last - start, size - 1)
             there = low + int(chance * (high - low + 1))
             other = chunk[there]
             if other.first <= here + start <= other.last:
-                chunk[here], chunk[there] = other, unit
+                length = min(other.last - start, size - 1) - max(other.first - start, 0) + 1
+                if consent * length < high - low + 1:
+                    chunk[here], chunk[there] = other, unit

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import math
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
+from fmas.intensity import DEFAULT_INTENSITY, INTENSITIES, WORDS_MEAN, ordered_band, parse_intensity
+from fmas.proportions import canonical_proportions
 from fmas.secrecy import first_secret_setting
 from fmas.slugs import slug
+from fmas.types import Placement
 
 __all__ = [
     "ComponentConfig",
     "CropConfig",
+    "PaintConfig",
     "RefineConfig",
     "RegionConfig",
     "RegionShape",
@@ -77,24 +81,43 @@ class RegionConfig(_Section):
         area: Smallest and largest area, as a fraction of the foreground's.
         aspect: Smallest and largest width / height.
         min_pixels: Least area in pixels: a defect in a smaller region could not be seen.
-        min_overlap: Least share of the shape that must lie on the foreground.
+        max_pixels: Greatest area in pixels; where ``area`` would exceed it on a large photograph, all regions are
+            scaled down alike. A large photograph is taken because defects are small on it, and no model paints more
+            at once well.
+        min_overlap: Least share of the shape that must lie on the foreground, and on what ``mask`` and ``avoid`` leave.
         min_overlap_at_border: The same for kinds that reach over the foreground's border.
         edge_margin: How far kinds such as fray and break may reach over the foreground's border, as a fraction of the
             shape's shorter side.
         redraws: How often a shape may be drawn again when too little of it lies on the foreground; each time its area
-            shrinks by 3 %, below the smallest of ``area`` if it must.
+            shrinks by 3 %, below the smallest of ``area`` if it must. After that, as on a wire, a connected part of
+            the foreground itself is taken.
         placements: How many regions are tried, one after the other, until a candidate is accepted in one.
+        placement: Where on the product defects lie that do not say so themselves: ``anywhere``, at its ``edge``,
+            ``inside`` away from it; ``auto`` goes by their kind. A texture has no edge.
+        inside_margin: How far from the edge ``inside`` is, as a fraction of how far the innermost point is.
+        mask: An image, white where defects may be, or a folder with one for each photograph; its pixels are part of the
+            run, its path is not.
+        avoid: An image, white where no defect may be, or a folder with one for some photographs; alike.
     """
 
     shape: RegionShape = "rectangle"
     area: tuple[float, float] = (0.01, 0.1)
     aspect: tuple[float, float] = (0.33, 3.0)
     min_pixels: int = Field(strict=True, default=100, ge=1)
+    max_pixels: int = Field(strict=True, default=512 * 512, ge=1)
     min_overlap: Fraction = 0.6
     min_overlap_at_border: Fraction = 0.3
     edge_margin: Fraction = 0.35
     redraws: int = Field(strict=True, default=100, ge=0, le=10_000)
     placements: int = Field(strict=True, default=3, ge=1, le=100)
+    placement: Placement = "auto"
+    inside_margin: float = Field(default=0.25, ge=0.0, lt=1.0, allow_inf_nan=False)
+    mask: Path | None = None
+    avoid: Path | None = None
+
+    def identity(self) -> dict[str, object]:
+        """Return what of this can change a byte, as JSON values; masks count through their pixels, not their paths."""
+        return self.model_dump(mode="json", exclude={"mask", "avoid"})
 
     @field_validator("area")
     @classmethod
@@ -123,6 +146,28 @@ class CropConfig(_Section):
     min_side: int = Field(strict=True, default=64, ge=1, le=4096)
 
 
+class PaintConfig(_Section):
+    """How a pair's candidates differ, so that there is something to choose from.
+
+    Attributes:
+        severity_spread: Candidates are painted with evenly spaced severities, from the planned one times 1 - spread to
+            the planned one times 1 + spread, at most 1; a single candidate, or a spread of 0, keeps to the plan.
+    """
+
+    severity_spread: Fraction = 0.6
+
+    def severity(self, planned: float, candidate: int, candidates: int) -> float:
+        """Return the severity of one candidate, in [0, 1].
+
+        Args:
+            planned: The defect's severity in the plan, in [0, 1].
+            candidate: Which candidate, from 0.
+            candidates: How many there are.
+        """
+        place = 2 * candidate / (candidates - 1) - 1 if candidates > 1 else 0.0
+        return round(min(max(planned * (1 + self.severity_spread * place), 0.0), 1.0), 6)
+
+
 class RefineConfig(_Section):
     """When a change counts as a defect.
 
@@ -145,17 +190,22 @@ class SelectConfig(_Section):
     """Which candidate is kept.
 
     Attributes:
-        band: Scores the selector should hit; the candidate nearest to the middle of the band wins.
+        band: Scores the selector should hit; the candidate nearest to the middle of the band wins. ``subtle``,
+            ``medium``, ``strong`` and ``LO:HI`` are understood as well; the words stand for distances of the built-in
+            selector.
     """
 
-    band: tuple[float, float] = (0.12, 0.3)
+    band: tuple[float, float] = INTENSITIES[DEFAULT_INTENSITY]
+
+    @field_validator("band", mode="before")
+    @classmethod
+    def _named(cls, value: object) -> object:
+        return parse_intensity(value) if isinstance(value, str) else value
 
     @field_validator("band")
     @classmethod
     def _band(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not all(math.isfinite(bound) and bound >= 0 for bound in value):
-            raise ValueError(f"expected finite distances >= 0, got {value[0]}, {value[1]}")
-        return _ordered(value, "band")
+        return ordered_band(value)
 
 
 class WriteConfig(_Section):
@@ -163,9 +213,16 @@ class WriteConfig(_Section):
 
     Attributes:
         compress_level: zlib level of the PNG files; 0 is fastest, 9 smallest.
+        keep_candidates: Whether every accepted candidate is kept in ``OUT/candidates``, for ``fmas select`` to choose
+            from; not part of the run's identity.
     """
 
     compress_level: int = Field(strict=True, default=4, ge=0, le=9)
+    keep_candidates: bool = Field(strict=True, default=True)
+
+    def identity(self) -> dict[str, object]:
+        """Return what can change a byte of the data set."""
+        return self.model_dump(mode="json", exclude={"keep_candidates"})
 
 
 class RunConfig(_Section):
@@ -184,6 +241,8 @@ class RunConfig(_Section):
         workers: Processes; not part of the run's identity.
         shard: ``(I, N)``: this process does every N-th photograph from the I-th, from 1; not part of the identity.
         holdout_good: Share of the photographs that go to ``test/good`` instead of being used.
+        balance: Proportions of the defects: ``even``, ``even-kinds`` or ``scratch=3,dent=1`` by defect or kind; none
+            to let chance decide.
         max_pixels: Larger photographs are refused before they are decoded; the default is the most that Pillow opens.
     """
 
@@ -198,6 +257,7 @@ class RunConfig(_Section):
     workers: int = Field(strict=True, default=1, ge=1, le=256)
     shard: tuple[int, int] = (1, 1)
     holdout_good: float = Field(default=0.0, ge=0.0, lt=1.0)
+    balance: str | None = None
     max_pixels: int = Field(strict=True, default=178_956_970, ge=1, le=178_956_970)
     llm: ComponentConfig = ComponentConfig()
     segmenter: ComponentConfig = ComponentConfig()
@@ -205,9 +265,27 @@ class RunConfig(_Section):
     selector: ComponentConfig = ComponentConfig()
     region: RegionConfig = RegionConfig()
     crop: CropConfig = CropConfig()
+    paint: PaintConfig = PaintConfig()
     refine: RefineConfig = RefineConfig()
     select: SelectConfig = SelectConfig()
     write: WriteConfig = WriteConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_words_for_other_distances(cls, values: Anything) -> Anything:
+        """A word for an intensity stands for distances of the built-in selector, and of no other."""
+        if not isinstance(values, Mapping):
+            return values
+        select, selector = values.get("select"), values.get("selector")
+        band = select.get("band") if isinstance(select, Mapping) else None
+        name = selector.get("name", "builtin") if isinstance(selector, Mapping) else selector
+        if isinstance(band, str) and band.strip() in INTENSITIES and isinstance(name, str) and name != WORDS_MEAN[0]:
+            raise ValueError(
+                f"expected LO:HI as the intensity with the selector {name!r}, got {band.strip()!r}, which stands for "
+                "distances of the builtin selector; run once, then fmas select OUT --intensity 0:1 --dry-run shows how "
+                "its scores are distributed"
+            )
+        return values
 
     @field_validator("shard", mode="before")
     @classmethod
@@ -226,6 +304,11 @@ class RunConfig(_Section):
         if not 1 <= value[0] <= value[1]:
             raise ValueError(f"expected I/N with 1 <= I <= N, got {value[0]}/{value[1]}; shards count from 1")
         return value
+
+    @field_validator("balance", mode="before")
+    @classmethod
+    def _check_balance(cls, value: Anything) -> Anything:
+        return None if value is None else canonical_proportions(value)
 
     @field_validator("category")
     @classmethod

@@ -127,6 +127,13 @@ class Decisions:
         decision = self._newest.get((stem, image_sha256)) if isinstance(image_sha256, str) else None
         return decision.verdict if decision is not None else "undecided"
 
+    def by_stem(self) -> dict[int, list[Decision]]:
+        """Return the newest decision about every picture that a place held, by the place's number."""
+        found: dict[int, list[Decision]] = {}
+        for decision in self._newest.values():
+            found.setdefault(decision.stem, []).append(decision)
+        return found
+
     def note(self, stem: int, image_sha256: str) -> str:
         """Return the note of the newest decision about a picture; empty if there is none."""
         decision = self._newest.get((stem, image_sha256))

@@ -16,9 +16,9 @@ from fmas.errors import OutputError
 from fmas.layout import OutputLayout
 from fmas.manifest import ManifestEntry, ManifestIndex
 from fmas.output import OpenOutput, read_run_file
+from fmas.pair_files import row_text
 from fmas.refill import dropped_pictures
 from fmas.versions import library_versions
-from fmas.write import row_text
 
 __all__ = ["DatasetCounts", "write_derived_files"]
 
@@ -169,6 +169,7 @@ configs:
   - {{name: defect_name, dtype: string}}
   - {{name: kind, dtype: string}}
   - {{name: severity, dtype: float64}}
+  - {{name: planned_severity, dtype: float64}}
   - {{name: prompt, dtype: string}}
   - {{name: negative_prompt, dtype: string}}
   - {{name: width, dtype: int64}}
@@ -187,7 +188,12 @@ configs:
     - {{name: candidate, dtype: int64}}
     - {{name: attempt, dtype: int64}}
     - {{name: seed, dtype: int64}}
+    - {{name: severity, dtype: float64}}
     - {{name: score, dtype: float64}}
+    - {{name: box, list: int64}}
+    - {{name: mask_area, dtype: int64}}
+    - {{name: noise_floor, dtype: int64}}
+    - {{name: high, dtype: int64}}
   - name: rejections
     list:
     - {{name: candidate, dtype: int64}}

@@ -106,11 +106,14 @@ def read_image(
     return np.array(pixels, dtype=np.uint8, order="C"), hashlib.sha256(content).hexdigest()
 
 
-def encode_png(pixels: RGBImage | BoolMask, *, text: Mapping[str, str] | None = None, compress_level: int = 3) -> bytes:
+def encode_png(
+    pixels: NDArray[np.uint8] | BoolMask, *, text: Mapping[str, str] | None = None, compress_level: int = 3
+) -> bytes:
     """Encode an image or a mask; the same arguments give the same bytes with the same versions of Pillow and zlib.
 
     Args:
-        pixels: ``(H, W, 3)`` uint8 RGB, ``(H, W)`` uint8 grey, or ``(H, W)`` bool, written as grey 0 and 255.
+        pixels: ``(H, W, 3)`` uint8 RGB, ``(H, W, 4)`` uint8 RGBA, ``(H, W)`` uint8 grey, or ``(H, W)`` bool, written
+            as grey 0 and 255.
         text: Written as iTXt chunks, UTF-8, uncompressed, in the mapping's order. Keywords are 1 to 79 ASCII
             characters; texts hold no NUL.
         compress_level: zlib's, 0 (stored) to 9 (smallest).
@@ -123,10 +126,10 @@ def encode_png(pixels: RGBImage | BoolMask, *, text: Mapping[str, str] | None = 
     """
     if pixels.dtype == np.bool_ and pixels.ndim == 2:
         pixels = pixels.astype(np.uint8) * np.uint8(255)
-    is_rgb = pixels.ndim == 3 and pixels.shape[2] == 3
-    if pixels.dtype != np.uint8 or not (is_rgb or pixels.ndim == 2) or 0 in pixels.shape:
+    is_colour = pixels.ndim == 3 and pixels.shape[2] in (3, 4)
+    if pixels.dtype != np.uint8 or not (is_colour or pixels.ndim == 2) or 0 in pixels.shape:
         raise ValueError(
-            "expected non-empty uint8 pixels (H, W, 3) or (H, W), or a bool mask (H, W), "
+            "expected non-empty uint8 pixels (H, W, 3), (H, W, 4) or (H, W), or a bool mask (H, W), "
             f"got {pixels.dtype} {pixels.shape}; convert them first"
         )
     if not 0 <= compress_level <= 9:
@@ -155,8 +158,9 @@ def decode_png(data: bytes, *, what: str, max_pixels: int = 200_000_000) -> tupl
         max_pixels: Largest width times height.
 
     Returns:
-        The pixels (``(H, W, 3)`` uint8 for mode ``RGB``, ``(H, W)`` uint8 for mode ``L``, whatever numpy makes of any
-        other mode, hence no dtype is promised), Pillow's name of the mode, and every text chunk by its keyword.
+        The pixels (``(H, W, 3)`` uint8 for mode ``RGB``, ``(H, W, 4)`` uint8 for ``RGBA``, ``(H, W)`` uint8 for ``L``,
+        whatever numpy makes of any other mode, hence no dtype is promised), Pillow's name of the mode, and every text
+        chunk by its keyword.
 
     Raises:
         ImageError: If ``data`` are not one whole PNG.

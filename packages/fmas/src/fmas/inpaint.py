@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from fmas.components import ComponentHandle
-from fmas.config import CropConfig, RefineConfig
+from fmas.config import CropConfig, PaintConfig, RefineConfig
 from fmas.crop import Crop, cut_crop
 from fmas.errors import ComponentError
 from fmas.protocols import Inpainter
@@ -67,6 +67,7 @@ class InpaintStage:
         inpainter: The component.
         candidates: How many per pair.
         crop: What the inpainter sees.
+        paint: How much the candidates' severities differ.
         refine_config: When a candidate is accepted, and how often it is painted again.
         run_seed: The run's seed.
         category: The category's folder name.
@@ -81,6 +82,7 @@ class InpaintStage:
         *,
         candidates: int,
         crop: CropConfig,
+        paint: PaintConfig,
         refine_config: RefineConfig,
         run_seed: int,
         category: str,
@@ -88,6 +90,7 @@ class InpaintStage:
         self._inpainter = inpainter
         self._candidates = candidates
         self._crop = crop
+        self._paint_config = paint
         self._refine = refine_config
         self._run_seed = run_seed
         self._category = category
@@ -111,6 +114,7 @@ class InpaintStage:
                 "inpainter": inpainter.digest(),
                 "candidates": self._candidates,
                 "crop": self._crop.model_dump(mode="json"),
+                "paint": self._paint_config.model_dump(mode="json"),
                 "refine": self._refine.model_dump(mode="json"),
             },
         )
@@ -154,11 +158,17 @@ class InpaintStage:
                 outcome.region = pair.placements[placement]
                 crop = cut_crop(sample.image, sample.foreground.mask, outcome.region, self._crop, inpainter)
                 seeds = SampleSeeds(self._run_seed, self._category, sample.source.relative, pair.index)
+                defects = [self._as_severe(pair.defect, candidate) for candidate in range(self._candidates)]
                 wanted += [
-                    _Wanted(number, pair.index, candidate, crop, pair.defect, seeds, first_attempt(pair.generation))
-                    for candidate in range(self._candidates)
+                    _Wanted(number, pair.index, candidate, crop, defect, seeds, first_attempt(pair.generation))
+                    for candidate, defect in enumerate(defects)
                 ]
         return wanted
+
+    def _as_severe(self, defect: Defect, candidate: int) -> Defect:
+        """Return the defect as severe as this candidate is to be."""
+        severity = self._paint_config.severity(defect.severity, candidate, self._candidates)
+        return defect.model_copy(update={"severity": severity})
 
     def _attempt(
         self, wanted: Sequence[_Wanted], attempt: int, progress: Mapping[tuple[int, int], _Progress]
@@ -177,6 +187,7 @@ class InpaintStage:
                     mask=outcome.mask,
                     noise_floor=outcome.noise_floor,
                     high=outcome.high,
+                    severity=item.defect.severity,
                 )
                 pair_progress.accepted.append(candidate)
             else:

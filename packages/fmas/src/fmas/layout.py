@@ -65,6 +65,11 @@ class OutputLayout:
         return self.out / "decisions.jsonl"
 
     @property
+    def candidates(self) -> Path:
+        """Every accepted candidate, one folder per pair; ``fmas select`` chooses from them."""
+        return self.out / "candidates"
+
+    @property
     def manifest(self) -> Path:
         """What was done, one file per shard, one line per pair."""
         return self.out / "manifest"
@@ -94,7 +99,11 @@ class OutputLayout:
         """One row per image."""
         return self.dataset / "metadata.jsonl"
 
-    # Below: POSIX paths relative to `dataset`, as rows and manifest lines hold them.
+    # Below: POSIX paths as rows and manifest lines hold them; candidates relative to `out`, all else to `dataset`.
+
+    def candidate(self, stem: int, candidate: int) -> str:
+        """Return where a candidate lies."""
+        return f"candidates/{image_stem(stem)}/{candidate}.png"
 
     def normal(self, source_index: int) -> str:
         """Return where the good twin of a source lies."""

@@ -19,7 +19,12 @@ from typing import Literal, Self
 from fmas.errors import OutputError
 from fmas.files import unwritable
 
-__all__ = ["ManifestEntry", "ManifestIndex", "ManifestWriter"]
+__all__ = ["CHOOSING", "ManifestEntry", "ManifestIndex", "ManifestWriter"]
+
+CHOOSING = "choosing"
+"""The reason of a line that ``fmas select`` writes before it touches a pair's files, and follows by one that says done.
+
+If it is a pair's newest line, the process died in between. What the pair was stands in its newest finished line."""
 
 _BLOCK = 65_536
 
@@ -37,6 +42,7 @@ class ManifestEntry:
         failure: ``stage``, ``reason``, ``message``.
         sizes: Path -> bytes of the file, so that a torn file is seen without reading it.
         rejections: ``candidate``, ``attempt``, ``seed``, ``reason`` of every candidate that was not accepted.
+        candidates: Path relative to ``OUT`` -> SHA-256 of the file, of every candidate that was kept.
         generation: How many pictures of this place were dropped in review and made anew before this one.
         written: When, in nanoseconds since 1970; the newest line of a stem counts, in whichever shard's file it stands.
     """
@@ -51,6 +57,17 @@ class ManifestEntry:
     written: int = 0
     sizes: Mapping[str, int] = field(default_factory=dict)
     generation: int = 0
+    candidates: Mapping[str, str] = field(default_factory=dict)
+
+    def is_chosen_for(self, band: tuple[float, float]) -> bool:
+        """Return whether nothing has to be chosen anew for ``band``; held-out photographs and gaps have no choice."""
+        stated = (self.row or {}).get("band")
+        return stated is None or stated == list(band)
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in a word; empty if it did not."""
+        return str((self.failure or {}).get("reason", ""))
 
     def to_line(self) -> str:
         """Return the line, without its end."""
@@ -63,6 +80,7 @@ class ManifestEntry:
             "row": self.row,
             "failure": self.failure,
             "rejections": list(self.rejections),
+            "candidates": dict(self.candidates),
             "generation": self.generation,
             "written": self.written,
         }
@@ -89,6 +107,7 @@ class ManifestEntry:
                 row=content["row"],
                 failure=content["failure"],
                 rejections=tuple(content["rejections"]),
+                candidates={str(name): str(digest) for name, digest in content["candidates"].items()},
                 generation=int(content["generation"]),
                 written=int(content["written"]),
             )
@@ -184,20 +203,36 @@ class ManifestIndex:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._files = _shard_files(folder)
+        self._folder = folder
+        self._files: list[Path] = []
+        self._ends: list[int] = []
         self._positions: dict[int, tuple[int, int]] = {}
         self._written: dict[int, int] = {}
+        self._choosing: set[int] = set()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what was appended since the last look.
+
+        Raises:
+            OutputError: If the folder cannot be read, or a complete line is not one of ours.
+        """
+        for path in _shard_files(self._folder):
+            if path not in self._files:
+                self._files.append(path)
+                self._ends.append(0)
         for number, path in enumerate(self._files):
             self._scan(number, path)
 
     def _scan(self, number: int, path: Path) -> None:
         try:
             with path.open("rb") as file:
-                position = 0
+                file.seek(self._ends[number])
                 for line in file:
-                    if line.endswith(b"\n"):
-                        self._remember(number, path, position, line)
-                    position += len(line)
+                    if not line.endswith(b"\n"):
+                        break  # torn, or about to be finished
+                    self._remember(number, path, self._ends[number], line)
+                    self._ends[number] += len(line)
         except OSError as error:
             raise _unreadable(path, error) from error
 
@@ -209,6 +244,47 @@ class ManifestIndex:
         if entry.written >= self._written.get(entry.stem, entry.written):
             self._positions[entry.stem] = (number, position)
             self._written[entry.stem] = entry.written
+            (self._choosing.add if entry.reason == CHOOSING else self._choosing.discard)(entry.stem)
+
+    def interrupted(self) -> Iterator[ManifestEntry]:
+        """Yield the newest finished line of every pair that ``fmas select`` was stopped in the middle of, by stem.
+
+        Some of the files that such a line names may be those of another candidate already.
+
+        Raises:
+            OutputError: If a file cannot be read.
+        """
+        finished: dict[int, ManifestEntry] = {}
+        for path in self._files if self._choosing else ():
+            try:
+                with path.open("rb") as file:
+                    whole = (ManifestEntry.from_line(line) for line in file if line.endswith(b"\n"))
+                    for entry in whole:
+                        newest = finished.get(entry.stem, entry).written
+                        if entry.stem in self._choosing and entry.status == "done" and entry.written >= newest:
+                            finished[entry.stem] = entry
+            except (OSError, ValueError) as error:
+                raise OutputError(f"expected to read {path} again, got {error}; run the same command again") from error
+        yield from (finished[stem] for stem in sorted(finished))
+
+    def entry(self, stem: int) -> ManifestEntry | None:
+        """Return the latest line of a stem, ``None`` if there is none.
+
+        Raises:
+            OutputError: If it cannot be read.
+        """
+        if stem not in self._positions:
+            return None
+        number, position = self._positions[stem]
+        path = self._files[number]
+        try:
+            with path.open("rb") as file:
+                file.seek(position)
+                return ManifestEntry.from_line(file.readline())
+        except OSError as error:
+            raise _unreadable(path, error) from error
+        except ValueError as error:
+            raise OutputError(f"{path} at byte {position}: {error}; it was changed while it was read") from error
 
     def entries(self) -> Iterator[ManifestEntry]:
         """Yield the latest line of every stem, by stem."""

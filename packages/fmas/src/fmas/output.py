@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,18 +14,18 @@ from pathlib import Path
 import yaml
 from filelock import FileLock, Timeout
 
-from fmas.config import RunConfig
+from fmas.config import RunConfig, SelectConfig
 from fmas.errors import OutputError
 from fmas.files import AtomicWriter, unwritable
 from fmas.identity import differences, identity_digest
 from fmas.layout import OutputLayout
 from fmas.versions import library_versions
 
-__all__ = ["OpenOutput", "read_run_file", "refuse_foreign_folder", "refuse_other_run"]
+__all__ = ["OpenOutput", "read_run_file", "refuse_foreign_folder", "refuse_other_run", "write_band"]
 
 _LOCK_NAME = re.compile(r"shard-(\d+)-of-(\d+)\.lock")
 # What `fmas plan` or a run killed before its run.json may have left, and what a file browser leaves anywhere.
-_HARMLESS = {"plan.json", "config.resolved.yaml", ".tmp", ".DS_Store", "Thumbs.db", "desktop.ini"}
+_HARMLESS = {"plan.json", "config.resolved.yaml", "decisions.jsonl", ".tmp", ".DS_Store", "Thumbs.db", "desktop.ini"}
 _LOCK_SECONDS = 600
 
 
@@ -64,7 +65,7 @@ class OpenOutput:
         except Timeout as error:
             raise OutputError(
                 f"expected to be the only one to write shard {shard[0]}/{shard[1]} of {layout.out}, but another "
-                "fmas run is doing it; wait for it, or choose another --shard or --out"
+                "fmas run or select is doing it; wait for it, or choose another --shard or --out"
             ) from error
         except OSError as error:
             raise unwritable(layout.out, error) from error
@@ -113,7 +114,7 @@ class OpenOutput:
             existing = read_run_file(self.layout)
             if existing is not None:
                 refuse_other_run(self.layout, existing, identity)
-                if not self.layout.config.exists():
+                if not self.layout.config.exists() or _names_other_band(self.layout, config.select.band):
                     self.writer.write_text(self.layout.config, resolved_yaml(config))
                 return _changed_libraries(existing)
             content = {"identity": dict(identity), "digest": identity_digest(identity)}
@@ -142,6 +143,43 @@ def read_run_file(layout: OutputLayout) -> dict[str, object] | None:
     except (KeyError, TypeError) as error:
         raise OutputError(f"expected {layout.run} as fmas writes it, got another file; choose another --out") from error
     return dict(content)
+
+
+def write_band(output: OpenOutput, band: tuple[float, float]) -> None:
+    """Make ``run.json`` and then ``config.resolved.yaml`` name another intensity band.
+
+    A process that dies in between leaves the old band in the second file; the next one to open the folder mends it.
+
+    Raises:
+        OutputError: If a file cannot be read or written.
+    """
+    layout = output.layout
+    with output.exclusive():
+        content = read_run_file(layout)
+        if content is None:
+            raise OutputError(f"expected {layout.run}, which is gone; restore it from a copy")
+        identity = dict(content["identity"]) if isinstance(content["identity"], Mapping) else {}
+        if identity.get("select") != {"band": list(band)}:
+            identity["select"] = {"band": list(band)}
+            content |= {"identity": identity, "digest": identity_digest(identity)}
+            output.writer.write_text(layout.run, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+        config = _stored_config(layout)
+        if config is not None and config.select.band != band:
+            config = config.model_copy(update={"select": SelectConfig(band=band)})
+            output.writer.write_text(layout.config, resolved_yaml(config))
+
+
+def _names_other_band(layout: OutputLayout, band: tuple[float, float]) -> bool:
+    """Whether a killed ``fmas select`` left the configuration behind; one that cannot be read is not its doing."""
+    config = _stored_config(layout)
+    return config is not None and config.select.band != band
+
+
+def _stored_config(layout: OutputLayout) -> RunConfig | None:
+    try:
+        return RunConfig.model_validate(yaml.safe_load(layout.config.read_bytes()))
+    except (OSError, yaml.YAMLError, ValueError, RecursionError):
+        return None  # fmas validate says what is wrong with it
 
 
 def resolved_yaml(config: RunConfig) -> str:
@@ -209,8 +247,21 @@ def refuse_other_run(layout: OutputLayout, existing: Mapping[str, object], ident
     """
     before = existing["identity"]
     changed = differences(before if isinstance(before, Mapping) else {}, json.loads(json.dumps(identity)))
+    if changed and all(line.startswith("select.band was") for line in changed) and layout.candidates.is_dir():
+        low, high = _band(identity)
+        raise OutputError(
+            f"expected {layout.out} to hold this run, but it holds one of another intensity: {changed[0]}; to choose "
+            f"again from its candidates: fmas select {shlex.quote(str(layout.out))} --intensity {low:g}:{high:g}; or "
+            "choose another --out"
+        )
     if changed:
         raise OutputError(
             f"expected {layout.out} to hold this run, but it holds another one: {'; '.join(changed)}; "
             "choose another --out, or use the settings of config.resolved.yaml there"
         )
+
+
+def _band(identity: Mapping[str, object]) -> tuple[float, float]:
+    select = identity["select"]
+    low, high = select["band"] if isinstance(select, Mapping) else (0.0, 0.0)
+    return float(low), float(high)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import TypeAlias
 
+from fmas.balance import balance_of
 from fmas.components import RunComponents
 from fmas.config import RunConfig
 from fmas.derive import write_derived_files
@@ -22,6 +23,7 @@ from fmas.plugins import PluginRegistry, load_plugins
 from fmas.read import ReadStage
 from fmas.refill import dropped_pictures, read_places, retiring, review_notes, to_refill
 from fmas.region import RegionStage
+from fmas.reselect import finish_selection
 from fmas.samples import Sample
 from fmas.segment import SegmentStage
 from fmas.select import SelectStage
@@ -29,6 +31,7 @@ from fmas.sources import scan_sources
 from fmas.stages import Executor, Stage
 from fmas.summary import RunSummary
 from fmas.sweep import sweep_unlisted
+from fmas.user_masks import UserMasks
 from fmas.work import (
     manifest_entries,
     refuse_changed_photographs,
@@ -77,16 +80,19 @@ def synthesize(
     components = RunComponents.from_config(config, registry if registry is not None else load_plugins())
     found = scan_sources(config.images, exclude=config.out)
     refuse_too_many(config, len(found.sources))
+    masks = UserMasks.read(config.region, found.sources, max_pixels=config.max_pixels)
     layout = OutputLayout(config.out, config.category_name)
     with OpenOutput.open(layout, config.shard) as output:
         plan = obtain_plan(config, components, output, found.sources)
-        notes = output.claim(config, run_identity(config, components, plan, found.sources))
+        balance = balance_of(config.balance, plan)
+        notes = output.claim(config, run_identity(config, components, plan, found.sources, masks))
         refuse_lost_manifest(layout)
-        places = read_places(layout)
-        wanted = wanted_samples(config, found.sources)
+        notes += finish_selection(config, output, executor)
+        places = read_places(layout, band=config.select.band)
+        wanted = wanted_samples(config, found.sources, plan, balance)
         refuse_changed_photographs(wanted, places.made_of)
         pending = [sample for sample in map(places.to_make, wanted) if sample.pairs]
-        stages = build_stages(config, components, plan, output)
+        stages = build_stages(config, components, plan, output, masks)
         if config.workers > 1:
             components.release()
         refills = to_refill(pending)
@@ -119,24 +125,30 @@ def synthesize(
         failed=failed,
         seconds=seconds,
         ignored_files=len(found.ignored),
-        notes=(*notes, *review_notes(places)),
+        notes=(*notes, *masks.notes, *review_notes(places)),
         refilled=refilled,
-        dropped=dropped_pictures(layout),
+        dropped_and_still_there=dropped_pictures(layout),
+        shares=balance.shares(plan.slugs, counts.defects) if balance is not None else (),
     )
 
 
 def build_stages(
-    config: RunConfig, components: RunComponents, plan: StoredPlan, output: OpenOutput
+    config: RunConfig,
+    components: RunComponents,
+    plan: StoredPlan,
+    output: OpenOutput,
+    masks: UserMasks | None = None,
 ) -> list[Stage[Sample]]:
     """Return the stages of a run, in order."""
     return [
         ReadStage(max_pixels=config.max_pixels),
         SegmentStage(components.segmenter),
-        RegionStage(plan, config.region, run_seed=config.seed, category=config.category_name),
+        RegionStage(plan, config.region, run_seed=config.seed, category=config.category_name, masks=masks),
         InpaintStage(
             components.inpainter,
             candidates=config.candidates,
             crop=config.crop,
+            paint=config.paint,
             refine_config=config.refine,
             run_seed=config.seed,
             category=config.category_name,

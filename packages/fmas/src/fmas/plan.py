@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -58,16 +58,20 @@ class StoredPlan:
 
     def to_json(self) -> str:
         """Return the text of ``plan.json``."""
-        content = {
-            "object": self.object,
-            "llm": {"name": self.llm.name, "version": self.llm.version, "config": dict(self.llm.config)},
-            "defects": [defect.model_dump(mode="json") for defect in self.defects],
-        }
-        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        return _text(self, [defect.model_dump(mode="json") for defect in self.defects])
 
     def digest(self) -> str:
         """Return the SHA-256 of the plan, its author included, because rows name it."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        return hashlib.sha256(_text(self, [defect.identity() for defect in self.defects]).encode()).hexdigest()
+
+
+def _text(plan: StoredPlan, defects: Sequence[Mapping[str, object]]) -> str:
+    content = {
+        "object": plan.object,
+        "llm": {"name": plan.llm.name, "version": plan.llm.version, "config": dict(plan.llm.config)},
+        "defects": [dict(defect) for defect in defects],
+    }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def ask_for_plan(llm: LLM, request: PlanRequest) -> StoredPlan:

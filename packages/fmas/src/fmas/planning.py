@@ -17,7 +17,7 @@ from fmas.plugins import PluginRegistry, load_plugins
 from fmas.sources import Source, scan_sources
 from fmas.types import PlanRequest, RGBImage
 
-__all__ = ["obtain_plan", "store_plan", "stored_plan"]
+__all__ = ["foreseen_plan", "obtain_plan", "store_plan", "stored_plan"]
 
 
 def obtain_plan(
@@ -62,6 +62,25 @@ def stored_plan(config: RunConfig, components: RunComponents, layout: OutputLayo
             "--out"
         )
     return None
+
+
+def foreseen_plan(
+    config: RunConfig, components: RunComponents, layout: OutputLayout, sources: Sequence[Source]
+) -> tuple[StoredPlan | None, bool]:
+    """Return the plan that a run would use, as far as that can be told without spending or writing anything.
+
+    Returns:
+        The stored plan and ``True``; else ``False`` and, where ``balance`` needs one and the LLM is not a live one,
+        what that would answer.
+
+    Raises:
+        PlanError: If a run would refuse the stored plan.
+    """
+    plan = stored_plan(config, components, layout)
+    if plan is not None or config.balance is None or components.llm_is_live:
+        return plan, plan is not None
+    request = PlanRequest(config.object_name, _reference(sources, config))
+    return ask_for_plan(components.llm.get(), request), False
 
 
 def store_plan(config: RunConfig, *, with_reference: bool, registry: PluginRegistry | None = None) -> StoredPlan:

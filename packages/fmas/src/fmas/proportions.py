@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal, DecimalException
 from types import MappingProxyType
 
 __all__ = ["EVEN", "EVEN_KINDS", "KIND_PREFIX", "canonical_proportions", "read_proportions"]
@@ -51,7 +51,7 @@ def canonical_proportions(value: object) -> str:
                 raise ValueError(f"expected proportions, got {item.strip()!r}; {_EXAMPLE}")
             items.append((name, weight))
     else:
-        raise ValueError(f"expected proportions, got {value!r}; {_EXAMPLE}")  # noqa: TRY004 (pydantic wants ValueError)
+        raise ValueError(f"expected proportions, got {value!r}; {_EXAMPLE}")
     weights: dict[str, int] = {}
     for name, weight in ((name.strip(), weight.strip()) for name, weight in items):
         if not name or "," in name or "=" in name:
@@ -69,7 +69,7 @@ def _thousandths(name: str, text: str) -> int:
         scaled = Decimal(text).scaleb(_DIGITS)
         if scaled.is_finite() and 0 <= scaled <= _MOST * 10**_DIGITS and scaled == int(scaled):
             return int(scaled)
-    except InvalidOperation:
+    except DecimalException:
         pass
     raise ValueError(
         f"expected a weight from 0 to {_MOST} with at most {_DIGITS} decimals for {name!r}, got {text!r}; {_EXAMPLE}"

@@ -67,8 +67,12 @@ class Places:
         return replace(sample, known_sha256=known, pairs=pairs)
 
 
-def read_places(layout: OutputLayout) -> Places:
+def read_places(layout: OutputLayout, *, band: tuple[float, float] | None = None) -> Places:
     """Read the manifest and the decisions.
+
+    Args:
+        layout: Where things lie.
+        band: A pair that was chosen for another intensity band is to be made again; ``None`` to let all pass.
 
     Raises:
         OutputError: If either cannot be read.
@@ -83,7 +87,8 @@ def read_places(layout: OutputLayout) -> Places:
                 else:
                     places.dropped[entry.stem] = _defect_folder(entry)
                     generation += 1
-            if all(_is_whole(layout.dataset / name, entry.sizes.get(name)) for name in entry.files):
+            chosen = band is None or entry.is_chosen_for(band)
+            if chosen and all(_is_whole(layout.dataset / name, entry.sizes.get(name)) for name in entry.files):
                 places.made_of[entry.stem] = str((entry.row or {}).get("source_sha256", ""))
         if generation:
             places.generations[entry.stem] = generation

@@ -88,6 +88,7 @@ class Candidate:
         mask: ``(box.height, box.width)`` bool, the truthful mask.
         noise_floor: Grey levels that the backend changes by itself.
         high: Grey levels that every component of the mask reaches somewhere.
+        severity: The severity it was painted with.
         score: The selector's distance, once measured.
     """
 
@@ -99,6 +100,7 @@ class Candidate:
     mask: BoolMask
     noise_floor: int
     high: int
+    severity: float
     score: float | None = None
 
 
@@ -136,6 +138,7 @@ class Pair:
         files: Once written: relative path -> SHA-256 of the file.
         sizes: Once written: relative path -> bytes of the file.
         row: Once written: its metadata.
+        kept: Once written: path relative to ``OUT`` -> SHA-256 of the file, of every candidate that was kept.
     """
 
     index: int
@@ -152,6 +155,7 @@ class Pair:
     files: Mapping[str, str] = field(default_factory=dict)
     sizes: Mapping[str, int] = field(default_factory=dict)
     row: Mapping[str, object] | None = None
+    kept: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

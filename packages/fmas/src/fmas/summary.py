@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fmas.balance import Share
 from fmas.derive import DatasetCounts
 
 __all__ = ["RunSummary"]
@@ -25,7 +26,8 @@ class RunSummary:
         ignored_files: Files in the images folder that are no images.
         notes: Things worth knowing that stopped nothing.
         refilled: Of ``made``, the pictures in the places of dropped ones.
-        dropped: Pictures of the output folder that were dropped in review and are still there.
+        dropped_and_still_there: Pictures of the output folder that were dropped in review and are still there.
+        shares: What was asked by ``balance``, and what the output folder holds of it; empty where nothing was.
     """
 
     out: Path
@@ -38,7 +40,8 @@ class RunSummary:
     ignored_files: int
     notes: tuple[str, ...] = ()
     refilled: int = 0
-    dropped: int = 0
+    dropped_and_still_there: int = 0
+    shares: tuple[Share, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -55,11 +58,12 @@ class RunSummary:
             "made": self.made,
             "refilled": self.refilled,
             "kept": self.kept,
-            "dropped_and_still_there": self.dropped,
+            "dropped_and_still_there": self.dropped_and_still_there,
             "failed": self.failed,
             "seconds": round(self.seconds, 3),
             "per_second": round(self.made / self.seconds, 3) if self.seconds > 0 else None,
             "ignored_files": self.ignored_files,
             "notes": list(self.notes),
             "counts": self.counts.to_json(),
+            "balance": [{"name": share.name, "asked": share.asked, "made": share.made} for share in self.shares],
         }

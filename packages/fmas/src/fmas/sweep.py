@@ -1,8 +1,10 @@
-"""Removing what a killed run left half done: image files without a manifest line."""
+"""Removing what a killed run left half done: image files and candidates without a manifest line."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from fmas.config import RunConfig
@@ -11,9 +13,11 @@ from fmas.manifest import ManifestIndex
 
 __all__ = ["sweep_unlisted"]
 
+_CANDIDATE = re.compile(r"\d+\.png")
+
 
 def sweep_unlisted(layout: OutputLayout, config: RunConfig) -> None:
-    """Delete the image files of this shard's sources that no manifest line names, and folders left empty.
+    """Delete the images and candidates of this shard's sources that no manifest line names, and folders left empty.
 
     Files of other shards are not touched: those may be written right now. Neither is anything we would not have
     written; ``fmas validate`` points at it.
@@ -22,7 +26,12 @@ def sweep_unlisted(layout: OutputLayout, config: RunConfig) -> None:
         layout: Where things lie.
         config: Says which sources are this shard's.
     """
-    listed = {name for entry in ManifestIndex(layout.manifest).entries() for name in entry.files}
+    index = ManifestIndex(layout.manifest)
+    listed: set[str] = set()
+    kept: set[str] = set()
+    for entry in (*index.entries(), *index.interrupted()):  # an interrupted choice needs the files it began with
+        listed.update(entry.files)
+        kept.update(entry.candidates)
     shard, shards = config.shard
     for name, source_index in _our_files(layout, config.per_image):
         if name not in listed and source_index % shards == shard - 1:
@@ -33,6 +42,13 @@ def sweep_unlisted(layout: OutputLayout, config: RunConfig) -> None:
                 folder.rmdir()
             except OSError:
                 continue  # another shard has just put a file there
+    for path in sorted(layout.candidates.glob("*/*.png")):
+        stem, name = path.parent.name, path.relative_to(layout.out).as_posix()
+        ours = STEM.fullmatch(stem) and _CANDIDATE.fullmatch(path.name)
+        if ours and name not in kept and int(stem) // config.per_image % shards == shard - 1:
+            path.unlink(missing_ok=True)
+            with suppress(OSError):  # there are others
+                path.parent.rmdir()
 
 
 def _our_files(layout: OutputLayout, per_image: int) -> Iterator[tuple[str, int]]:

@@ -22,6 +22,7 @@ __all__ = [
     "Foreground",
     "InpaintJob",
     "NormalSyntheticMask",
+    "Placement",
     "PlanRequest",
     "PromptPlan",
     "RGBImage",
@@ -35,6 +36,9 @@ BoolMask: TypeAlias = NDArray[np.bool_]
 
 FloatMap: TypeAlias = NDArray[np.float32]
 """``(H, W)`` float32; larger is more anomalous."""
+
+Placement: TypeAlias = Literal["auto", "anywhere", "edge", "inside"]
+"""Where on the product a defect lies; ``auto`` leaves it to whoever asks next, in the end to the defect's kind."""
 
 
 class DefectKind(StrEnum):
@@ -73,6 +77,8 @@ class Defect(BaseModel):
         negative_prompt: What to avoid; may be empty.
         kind: The physical kind, from a closed list with ``other``.
         severity: 0 = hardly visible, 1 = as strong as this kind gets.
+        placement: Where it lies: ``anywhere`` on the product, at its ``edge``, ``inside`` away from the edge; ``auto``
+            is the edge for kinds that reach over it (chip, break, fray, bend), anywhere for the others.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -82,6 +88,14 @@ class Defect(BaseModel):
     negative_prompt: str = Field(default="", max_length=4000)
     kind: DefectKind = DefectKind.OTHER
     severity: float = Field(default=0.5, ge=0.0, le=1.0, allow_inf_nan=False)
+    placement: Placement = "auto"
+
+    def identity(self) -> dict[str, object]:
+        """Return the fields as JSON values, as digests take them: without a placement that is left open.
+
+        Plans made before there was a placement keep their digests by that.
+        """
+        return self.model_dump(mode="json", exclude={"placement"} if self.placement == "auto" else None)
 
 
 class PromptPlan(BaseModel):

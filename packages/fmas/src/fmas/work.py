@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
+from fmas.balance import Balance
 from fmas.config import RunConfig
 from fmas.decisions import Decisions
 from fmas.errors import OutputError, UsageError
 from fmas.layout import OutputLayout
 from fmas.manifest import ManifestEntry
+from fmas.plan import StoredPlan
 from fmas.refill import DROPPED_AGAIN
 from fmas.samples import Failure, Pair, Sample
 from fmas.seeds import SampleSeeds
@@ -27,18 +30,36 @@ __all__ = [
 _MOST_STEMS = 1_000_000
 
 
-def wanted_samples(config: RunConfig, sources: Sequence[Source]) -> list[Sample]:
-    """Return what this shard is to make. Stems count over all sources, so that a failure leaves a gap."""
+def wanted_samples(
+    config: RunConfig, sources: Sequence[Source], plan: StoredPlan | None = None, balance: Balance | None = None
+) -> list[Sample]:
+    """Return what this shard is to make. Stems count over all sources, so that a failure leaves a gap.
+
+    Args:
+        config: The run.
+        sources: All photographs.
+        plan: Whose defects ``balance`` gives out.
+        balance: Gives every pair its defect, counted over the pairs of all sources; by default the region stage does.
+    """
     shard, shards = config.shard
+    order = balance.order(config.seed, config.category_name) if balance is not None else None
     samples = []
     for source in sources[: config.limit]:
-        if source.index % shards != shard - 1:
+        ours = source.index % shards == shard - 1
+        if not ours and order is None:
             continue
         first = source.index * config.per_image
         seeds = SampleSeeds(config.seed, config.category_name, source.relative, 0)
-        held_out = seeds.fraction("holdout") < config.holdout_good
-        count = 1 if held_out else config.per_image
-        samples.append(Sample(source, tuple(Pair(index, first + index) for index in range(count)), held_out=held_out))
+        held_out = config.holdout_good > 0 and seeds.fraction("holdout") < config.holdout_good
+        pairs = [Pair(index, first + index) for index in range(1 if held_out else config.per_image)]
+        if order is not None and plan is not None and not held_out:
+            assigned = [next(order) for _ in pairs]
+            pairs = [
+                replace(pair, defect=plan.defects[number], defect_slug=plan.slugs[number])
+                for pair, number in zip(pairs, assigned, strict=True)
+            ]
+        if ours:
+            samples.append(Sample(source, tuple(pairs), held_out=held_out))
     return samples
 
 
@@ -97,15 +118,18 @@ def refuse_changed_photographs(wanted: Sequence[Sample], done: Mapping[int, str]
 def manifest_entries(sample: Sample, decisions: Decisions) -> Iterator[ManifestEntry]:
     """Yield one line for every pair of a sample that came out of the stages.
 
-    A picture made anew that comes out as one that was dropped before has failed: what was dropped never comes back.
+    A picture made anew that comes out as one that was dropped before has failed, because what was dropped never comes
+    back; the next run makes the generation after it.
     """
     for pair in sample.pairs:
         failure: Failure | None = sample.failure or pair.failure
+        generation = pair.generation
         if failure is None and not pair.files:
             raise OutputError(f"expected pair {pair.stem} written or failed, got neither; this is a bug in a stage")
         if failure is None and pair.generation and pair.row is not None:
             verdict = decisions.verdict(pair.stem, pair.row.get("image_sha256"))
-            failure = Failure("review", DROPPED_AGAIN, _DROPPED_AGAIN) if verdict == "drop" else None
+            if verdict == "drop":
+                failure, generation = Failure("review", DROPPED_AGAIN, _DROPPED_AGAIN), generation + 1
         yield ManifestEntry(
             stem=pair.stem,
             source=sample.source.relative,
@@ -115,11 +139,12 @@ def manifest_entries(sample: Sample, decisions: Decisions) -> Iterator[ManifestE
             row=None if failure else pair.row,
             failure={"stage": failure.stage, "reason": failure.reason, "message": failure.message} if failure else None,
             rejections=tuple(rejection_rows(pair)),
-            generation=pair.generation,
+            candidates={} if failure else pair.kept,
+            generation=generation,
         )
 
 
 _DROPPED_AGAIN = (
-    "expected another picture in the place of the dropped one, but the inpainter painted the same again; take that "
-    "drop back, or try another --inpainter into another --out"
+    "expected another picture in the place of the dropped one, got one that was dropped before; run the same command "
+    "again to make the next, or try another --inpainter into another --out"
 )

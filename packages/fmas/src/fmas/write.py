@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,22 +10,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fmas import __version__
+from fmas.candidates import candidate_row, chosen_fields, encode_candidate
 from fmas.config import WriteConfig
 from fmas.files import AtomicWriter
 from fmas.images import encode_png, pixel_sha256
+from fmas.pair_files import PairFiles
 from fmas.samples import Candidate, Pair, Sample
 from fmas.stages import Resources
-from fmas.types import BoolMask, Fingerprint, RGBImage
+from fmas.types import Fingerprint, RGBImage
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fmas.layout import OutputLayout
 
-__all__ = ["PNG_TEXT_KEY", "WriteStage", "rejection_rows", "row_text"]
-
-PNG_TEXT_KEY = "fmas"
-"""The iTXt keyword under which every image below ``test`` carries its metadata row as JSON."""
+__all__ = ["WriteStage", "rejection_rows"]
 
 
 class WriteStage:
@@ -61,13 +59,14 @@ class WriteStage:
         self._object = object_name
         self._components = components
         self._band = band
+        self._files = PairFiles(layout, temporary, config.compress_level)
 
     def setup(self) -> None:
         """Nothing to load."""
 
     def fingerprint(self) -> Fingerprint:
         """Return the file options."""
-        return Fingerprint(self.name, "1", self._config.model_dump(mode="json"))
+        return Fingerprint(self.name, "1", self._config.identity())
 
     def process(self, batch: Sequence[Sample]) -> list[Sample]:
         """Write each sample's pairs and drop its pixels."""
@@ -76,46 +75,42 @@ class WriteStage:
     def _write_sample(self, sample: Sample) -> Sample:
         if sample.image is None:
             return sample
-        writer = AtomicWriter(self._temporary)
         if sample.held_out:
-            return replace(sample, pairs=tuple(self._write_held_out(writer, sample, pair) for pair in sample.pairs))
+            return replace(sample, pairs=tuple(self._write_held_out(sample, pair) for pair in sample.pairs))
         if not any(pair.chosen for pair in sample.active):
             return sample
         twin = self._layout.normal(sample.source.index)
-        twin_digest, twin_size = self._write_png(writer, twin, sample.image)
+        content = encode_png(sample.image, compress_level=self._config.compress_level)
+        AtomicWriter(self._temporary).write(self._layout.dataset / twin, content)
+        digest, size = hashlib.sha256(content).hexdigest(), len(content)
         normal_sha256 = pixel_sha256(sample.image)
         for pair in sample.active:
             if pair.chosen is not None:
                 row = self._row(sample, pair) | {"normal_file_name": twin, "normal_sha256": normal_sha256}
-                written = self._write_pair(writer, sample.image, pair, row)
-                written = replace(
-                    written, files={**written.files, twin: twin_digest}, sizes={**written.sizes, twin: twin_size}
-                )
+                written = self._write_pair(sample.image, pair, row)
+                written = replace(written, files={**written.files, twin: digest}, sizes={**written.sizes, twin: size})
                 sample = sample.with_pair(written)
         return sample
 
-    def _write_pair(self, writer: AtomicWriter, photograph: RGBImage, pair: Pair, row: dict[str, object]) -> Pair:
+    def _write_pair(self, photograph: RGBImage, pair: Pair, row: Mapping[str, object]) -> Pair:
+        kept = self._keep_candidates(pair)  # first: when the manifest line is written, all that it names is there
         chosen = _chosen(pair)
-        image = photograph.copy()
-        image[chosen.box.slices] = chosen.image
-        mask = np.zeros(photograph.shape[:2], dtype=np.bool_)
-        mask[chosen.box.slices] = chosen.mask
-        image_name = self._layout.synthetic(pair.defect_slug, pair.stem)
-        mask_name = self._layout.mask(pair.defect_slug, pair.stem)
-        row |= {
-            "file_name": image_name,
-            "mask_file_name": mask_name,
-            "mask_area": int(np.count_nonzero(mask)),
-            "image_sha256": pixel_sha256(image),
-            "mask_sha256": pixel_sha256(mask),
-        }
-        row = dict(sorted(row.items()))
-        image_digest, image_size = self._write_png(writer, image_name, image, text={PNG_TEXT_KEY: row_text(row)})
-        mask_digest, mask_size = self._write_png(writer, mask_name, mask)
-        files = {image_name: image_digest, mask_name: mask_digest}
-        return replace(pair, files=files, sizes={image_name: image_size, mask_name: mask_size}, row=row)
+        written = self._files.write_pair(photograph, row, chosen.box, chosen.image, chosen.mask)
+        return replace(pair, files=written.files, sizes=written.sizes, row=written.row, kept=kept)
 
-    def _write_held_out(self, writer: AtomicWriter, sample: Sample, pair: Pair) -> Pair:
+    def _keep_candidates(self, pair: Pair) -> dict[str, str]:
+        """Write every accepted candidate, if that is wanted, and return path relative to ``OUT`` -> SHA-256."""
+        if not self._config.keep_candidates:
+            return {}
+        kept, writer = {}, AtomicWriter(self._temporary)
+        for candidate in pair.candidates:
+            content = encode_candidate(candidate, compress_level=self._config.compress_level)
+            name = self._layout.candidate(pair.stem, candidate.index)
+            writer.write(self._layout.out / name, content)
+            kept[name] = hashlib.sha256(content).hexdigest()
+        return kept
+
+    def _write_held_out(self, sample: Sample, pair: Pair) -> Pair:
         if sample.image is None:
             return pair
         name = self._layout.held_out(pair.stem)
@@ -127,8 +122,9 @@ class WriteStage:
             "defect": "good",
             "image_sha256": pixel_sha256(sample.image),
         }
-        digest, size = self._write_png(writer, name, sample.image, text={PNG_TEXT_KEY: row_text(row)})
-        return replace(pair, files={name: digest}, sizes={name: size}, row=dict(sorted(row.items())))
+        row = dict(sorted(row.items()))
+        written = self._files.write(row, {name: self._files.encode(sample.image, row)})
+        return replace(pair, files=written.files, sizes=written.sizes, row=written.row)
 
     def _source_row(self, sample: Sample) -> dict[str, object]:
         height, width = sample.image.shape[:2] if sample.image is not None else (0, 0)
@@ -146,10 +142,6 @@ class WriteStage:
         defect, region, foreground, chosen = pair.defect, pair.region, sample.foreground, _chosen(pair)
         if defect is None or region is None or foreground is None:
             raise ValueError(f"expected a placed pair, got pair {pair.stem} without defect, region or foreground")
-        candidates = [
-            {"candidate": other.index, "attempt": other.attempt, "seed": other.seed, "score": other.score}
-            for other in pair.candidates
-        ]
         return self._source_row(sample) | {
             "stem": pair.stem,
             "pair": pair.index,
@@ -157,18 +149,13 @@ class WriteStage:
             "defect": pair.defect_slug,
             "defect_name": defect.name,
             "kind": defect.kind.value,
-            "severity": defect.severity,
+            "planned_severity": defect.severity,
             "prompt": defect.prompt,
             "negative_prompt": defect.negative_prompt,
-            "seed": chosen.seed,
-            "candidate": chosen.index,
-            "attempt": chosen.attempt,
-            "score": chosen.score,
+            **chosen_fields(candidate_row(chosen)),
             "band": list(self._band),
-            "candidates": candidates,
+            "candidates": [candidate_row(candidate) for candidate in pair.candidates],
             "rejections": rejection_rows(pair),
-            "noise_floor": chosen.noise_floor,
-            "high_threshold": chosen.high,
             "region_shape": region.shape,
             "region_box": [region.box.left, region.box.top, region.box.right, region.box.bottom],
             "region_area": int(np.count_nonzero(region.mask)),
@@ -177,14 +164,6 @@ class WriteStage:
             "foreground_area": int(np.count_nonzero(foreground.mask)),
             "components": {kind: dict(component) for kind, component in self._components.items()},
         }
-
-    def _write_png(
-        self, writer: AtomicWriter, name: str, pixels: RGBImage | BoolMask, text: Mapping[str, str] | None = None
-    ) -> tuple[str, int]:
-        """Write a PNG and return its SHA-256 and size in bytes."""
-        content = encode_png(pixels, text=text, compress_level=self._config.compress_level)
-        writer.write(self._layout.dataset / name, content)
-        return hashlib.sha256(content).hexdigest(), len(content)
 
 
 def _chosen(pair: Pair) -> Candidate:
@@ -199,8 +178,3 @@ def rejection_rows(pair: Pair) -> list[dict[str, object]]:
         {"candidate": item.candidate, "attempt": item.attempt, "seed": item.seed, "reason": item.reason.value}
         for item in pair.rejections
     ]
-
-
-def row_text(row: Mapping[str, object]) -> str:
-    """Return a metadata row as one line of JSON, the same in ``metadata.jsonl`` and in the image."""
-    return json.dumps(row, ensure_ascii=False, allow_nan=False, sort_keys=True)

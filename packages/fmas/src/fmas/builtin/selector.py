@@ -37,7 +37,7 @@ from fmas.types import BoolMask, Fingerprint, RGBImage
 
 __all__ = ["BuiltinSelector", "SelectorOptions", "create"]
 
-_VERSION = "2"  # raise it whenever the same pictures would get another score
+_VERSION = "2"  # raise it whenever the same pictures would get another score, and measure fmas.intensity anew
 _HALF_WAY = 20.0  # dE at which the colour term is one half
 _STABILISER = 9.0  # (0.03 * 100)^2, SSIM's second constant for L in 0..100
 _WINDOW_SIGMA = 1.5  # SSIM's own window

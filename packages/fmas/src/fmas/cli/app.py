@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import fmas
-from fmas.cli import config, demo, doctor, evaluate, plan, plugins, report, run, validate
+from fmas.cli import config, demo, doctor, evaluate, plan, plugins, report, review, run, select, validate
 from fmas.plugins import PluginRegistry, load_plugins
 
 __all__ = ["build_app", "main"]
@@ -33,7 +33,7 @@ def build_app(registry: PluginRegistry) -> typer.Typer:
         Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished with some images failed, 130 interrupted.
         """
 
-    for command in (run, validate, report, plan, evaluate, demo, config, plugins, doctor):
+    for command in (run, select, validate, report, review, plan, evaluate, demo, config, plugins, doctor):
         command.register(app)
     for row in plugins.failure_rows(registry.register_commands(app)):
         typer.echo(f"warning: plugin {row['entry_point']}: {row['error']}", err=True)

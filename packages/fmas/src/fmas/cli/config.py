@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from fmas.cli.options import ConfigOption, JsonOption, SetOption, resolve_settings
+from fmas.cli.options import ConfigOption, IntensityOption, JsonOption, SetOption, given_section, resolve_settings
 from fmas.cli.outcome import print_json, reported_errors
 
 __all__ = ["register"]
@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
 
 
 def show(
+    intensity: IntensityOption = None,
     config: ConfigOption = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
@@ -34,7 +35,8 @@ def show(
 
         # fmas run is given both on its command line; there is nothing to show of them here.
         per_run = {"images": Path("IMAGES"), "out": Path("OUT")}
-        resolved = resolve_settings(dict(per_run), settings=settings, config=config)
+        given: dict[str, object] = {**per_run, "select": given_section(band=intensity)}
+        resolved = resolve_settings(given, settings=settings, config=config)
         rows = [
             (key, value, resolved.origins.get(key, "default"))
             for key, value in flattened(resolved.config)

@@ -14,6 +14,7 @@ __all__ = [
     "ConfigOption",
     "DefectsOption",
     "InpainterOption",
+    "IntensityOption",
     "JsonOption",
     "LLMOption",
     "ObjectOption",
@@ -21,6 +22,7 @@ __all__ = [
     "SelectorOption",
     "SetOption",
     "given_path",
+    "given_section",
     "resolve_settings",
 ]
 
@@ -38,6 +40,10 @@ InpainterOption: TypeAlias = Annotated[
 ]
 SelectorOption: TypeAlias = Annotated[
     str | None, typer.Option("--selector", metavar="NAME", help="Who measures their intensity. (default: builtin)")
+]
+IntensityOption: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--intensity", metavar="WORD", help="subtle, medium, strong, or LO:HI in scores. (default: medium)"),
 ]
 DefectsOption: TypeAlias = Annotated[
     Path | None,
@@ -60,6 +66,11 @@ def given_path(text: str) -> Path:
     if not text.strip():
         raise typer.BadParameter(f"expected a path, got {text!r}; is a shell variable unset?")
     return Path(text)
+
+
+def given_section(**options: object) -> dict[str, str] | None:
+    """Return the options of one section that were given, as the settings file would have them; ``None`` if none was."""
+    return {key: str(value) for key, value in options.items() if value is not None} or None
 
 
 def resolve_settings(

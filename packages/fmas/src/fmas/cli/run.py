@@ -13,6 +13,7 @@ from fmas.cli.options import (
     ConfigOption,
     DefectsOption,
     InpainterOption,
+    IntensityOption,
     JsonOption,
     LLMOption,
     ObjectOption,
@@ -20,11 +21,15 @@ from fmas.cli.options import (
     SelectorOption,
     SetOption,
     given_path,
+    given_section,
     resolve_settings,
 )
 from fmas.cli.outcome import print_json, reported_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fmas.balance import Share
     from fmas.config import RunConfig
     from fmas.summary import RunSummary
 
@@ -67,6 +72,37 @@ def run(
         float | None,
         typer.Option("--holdout-good", metavar="FRACTION", help="Share kept as good test images. (default: 0)"),
     ] = None,
+    balance: Annotated[
+        str | None,
+        typer.Option(
+            "--balance",
+            metavar="SHARES",
+            help="even, or shares by defect or kind: scratch=3,dent=1. (default: chance decides)",
+        ),
+    ] = None,
+    region_mask: Annotated[
+        Path | None,
+        typer.Option(
+            "--region-mask",
+            metavar="FILE",
+            parser=given_path,
+            help="Defects only where this image is white; or a folder of them by photograph.",
+        ),
+    ] = None,
+    avoid: Annotated[
+        Path | None,
+        typer.Option(
+            "--avoid",
+            metavar="FILE",
+            parser=given_path,
+            help="No defect where this image is white; or a folder of them by photograph.",
+        ),
+    ] = None,
+    placement: Annotated[
+        str | None,
+        typer.Option("--placement", metavar="PLACE", help="auto, anywhere, edge or inside. (default: auto, by kind)"),
+    ] = None,
+    intensity: IntensityOption = None,
     llm: LLMOption = None,
     segmenter: SegmenterOption = None,
     inpainter: InpainterOption = None,
@@ -98,6 +134,9 @@ def run(
             "seed": seed,
             "limit": limit,
             "holdout_good": holdout_good,
+            "balance": balance,
+            "region": given_section(mask=region_mask, avoid=avoid, placement=placement),
+            "select": given_section(band=intensity),
             "llm": llm,
             "segmenter": segmenter,
             "inpainter": inpainter,
@@ -145,7 +184,14 @@ def _dry_run(config: RunConfig, *, as_json: bool) -> None:
         print_json(preview)
         return
     for key, value in preview.items():
-        typer.echo(f"{key.replace('_', ' ')}: {value}")
+        counted = ", ".join(f"{name} {number}" for name, number in value.items()) if isinstance(value, dict) else value
+        typer.echo(f"{key.replace('_', ' ')}: {counted}")
+
+
+def _share(share: Share, shares: Sequence[Share]) -> str:
+    pairs = sum(other.made for other in shares)
+    made = f"made {share.made / pairs:.1%} ({share.made})" if pairs else "made 0"
+    return f"{share.name} asked {share.asked:.1%}, {made}"
 
 
 def print_summary(summary: RunSummary) -> None:
@@ -157,12 +203,15 @@ def print_summary(summary: RunSummary) -> None:
     typer.echo(f"made {summary.made}, kept {summary.kept}, failed {summary.failed} in {summary.seconds:.1f} s{rate}")
     if summary.refilled:
         typer.echo(f"refilled {summary.refilled}: places whose picture was dropped in review")
-    if summary.dropped:
-        typer.echo(f"dropped and still there {summary.dropped}: a run that covers their photographs refills them")
+    if summary.dropped_and_still_there:
+        dropped = f"dropped and still there {summary.dropped_and_still_there}"
+        typer.echo(f"{dropped}: a run that covers their photographs refills them")
     typer.echo(f"data set: {summary.dataset} ({counts.pairs} pairs, {counts.held_out} held-out good photographs)")
     typer.echo(
         "defects: " + (", ".join(f"{name} {number}" for name, number in sorted(counts.defects.items())) or "none")
     )
+    if summary.shares:
+        typer.echo(f"balance: {'; '.join(_share(share, summary.shares) for share in summary.shares)}")
     if counts.rejects:
         rejects = ", ".join(f"{reason} {number}" for reason, number in sorted(counts.rejects.items()))
         typer.echo(f"rejected candidates, painted again: {rejects}")

@@ -15,7 +15,7 @@ from fmas.errors import UsageError
 from fmas.files import AtomicWriter
 from fmas.report.abreast import in_order
 from fmas.report.payload import json_element
-from fmas.report.pictures import pair_pictures
+from fmas.report.pictures import PictureReader
 from fmas.report.recipe import remake_commands
 from fmas.report.rows import Overview, PairRow, failure_rows, pair_rows, read_overview
 from fmas.samples import RejectReason
@@ -42,6 +42,7 @@ _SCRIPTS = (
     "panes.js",
     "charts.js",
     "filters.js",
+    "blink.js",
     "list.js",
     "cards.js",
     "recipe.js",
@@ -154,10 +155,10 @@ def _pair_elements(overview: Overview, *, most: int | None, with_pictures: bool)
         yield from (json_element(row.to_json(), class_="pair") for row in rows)
         return
     limit = overview.identity.get("max_pixels")
-    max_pixels = limit if isinstance(limit, int) else _MAX_PIXELS
+    reader = PictureReader(overview.layout.dataset, max_pixels=limit if isinstance(limit, int) else _MAX_PIXELS)
 
     def element(row: PairRow) -> Markup:
-        pictures = pair_pictures(overview.layout.dataset, row, max_pixels=max_pixels)
+        pictures = reader.read(row)
         return Markup("\n").join(
             [json_element(row.to_json(), class_="pair"), json_element(pictures.to_json(), id_=f"p{row.stem}")]
         )

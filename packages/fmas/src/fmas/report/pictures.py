@@ -9,19 +9,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fmas.errors import ImageError
 from fmas.images import decode_png
-from fmas.report.encoding import fitted, levels_of, levels_png, mask_png, photograph, resample, resized
+from fmas.report.encoding import Effort, fitted, levels_of, levels_png, mask_png, photograph, resample, resized
 from fmas.report.rows import PairRow
 from fmas.samples import Box
 from fmas.types import BoolMask, RGBImage
 
-__all__ = ["CROP_SIDE", "MASK_SIDE", "WHOLE_SIDE", "PairPictures", "pair_pictures", "zoom_box"]
+__all__ = ["CROP_SIDE", "MASK_SIDE", "WHOLE_SIDE", "PairPictures", "PictureReader", "zoom_box"]
 
 WHOLE_SIDE = 192
 """Longest side of the whole photograph, in pixels; it says where on the part one is."""
@@ -30,9 +29,9 @@ CROP_SIDE = 288
 MASK_SIDE = 512
 """The same for the mask, which costs little and whose outline is to be exact."""
 
-_WHOLE_QUALITIES, _WHOLE_BYTES = (75, 50, 25), 3_000
-_CROP_QUALITIES, _CROP_BYTES = (90, 83, 75, 64), 8_000
-_PATCH_QUALITIES, _PATCH_BYTES = (92, 82, 70), 3_500
+_WHOLE = Effort(quality=72, aim=3_000, least=30)
+_CROP = Effort(quality=90, aim=8_000, least=50)
+_PATCH = Effort(quality=90, aim=3_500, least=60)
 _PATCH_MARGIN = 4  # hidden pixels around the patch, so that compression does not bleed in
 
 
@@ -77,51 +76,77 @@ class PairPictures:
         }
 
 
-def pair_pictures(dataset: Path, row: PairRow, *, max_pixels: int) -> PairPictures:
-    """Read a pair's three files and make what the page shows of them.
+class PictureReader:
+    """Makes the pictures of pairs; may be used from several threads.
 
     Args:
         dataset: The category's folder.
-        row: The pair.
         max_pixels: Larger files are not decoded.
-
-    Returns:
-        The pictures; what cannot be read is ``None`` there and a line in ``problems``.
     """
-    problems: list[str] = []
 
-    def read(name: str, mode: Literal["RGB", "L"]) -> NDArray[np.uint8] | None:
+    def __init__(self, dataset: Path, *, max_pixels: int) -> None:
+        self._dataset = dataset
+        self._max_pixels = max_pixels
+        self._latest: tuple[str, RGBImage] | None = None  # pairs of one photograph follow each other
+
+    def read(self, row: PairRow) -> PairPictures:
+        """Read a pair's three files and make what the page shows of them.
+
+        Returns:
+            The pictures; what cannot be read is ``None`` there and a line in ``problems``.
+        """
+        problems: list[str] = []
+        normal, result = (self._photograph(row, name, problems) for name in (row.normal_file_name, row.file_name))
+        mask = self._mask(row, problems)
+        changed = None if normal is None or result is None else _changed_box(normal, result)
+        if normal is not None and result is not None and mask is not None and changed is not None:
+            outside = int(np.count_nonzero(_differs(normal, result, changed) & ~mask[changed.slices]))
+            if outside:
+                problems.append(f"{row.file_name}: {outside:,} pixels outside the mask differ from the photograph")
+        everything = Box(0, 0, row.width, row.height)
+        box = zoom_box(_bounds(mask) or changed or row.focus, everything)
+        return _drawn(normal, result, mask, box, tuple(problems))
+
+    def _photograph(self, row: PairRow, name: str, problems: list[str]) -> RGBImage | None:
+        latest = self._latest
+        if latest is not None and latest[0] == name:
+            return latest[1]
+        pixels = self._file(row, name, "RGB", problems)
+        if pixels is not None and name == row.normal_file_name:
+            self._latest = (name, pixels)
+        return pixels
+
+    def _mask(self, row: PairRow, problems: list[str]) -> BoolMask | None:
+        grey = self._file(row, row.mask_file_name, "L", problems)
+        return None if grey is None else grey > 0
+
+    def _file(self, row: PairRow, name: str, mode: str, problems: list[str]) -> NDArray[np.uint8] | None:
         try:
-            return _read(dataset, name, mode, size=(row.width, row.height), max_pixels=max_pixels)
+            return _read(self._dataset, name, mode, size=(row.width, row.height), max_pixels=self._max_pixels)
         except ImageError as error:
             problems.append(str(error))
             return None
 
-    normal = read(row.normal_file_name, "RGB")
-    result = read(row.file_name, "RGB")
-    grey = read(row.mask_file_name, "L")
-    mask: BoolMask | None = None if grey is None else grey > 0
-    change = None if normal is None or result is None else _change(normal, result)
-    if change is not None and mask is not None and (outside := int(np.count_nonzero(change[~mask]))):
-        problems.append(f"{row.file_name}: {outside:,} pixels outside the mask differ from the photograph")
-    everything = Box(0, 0, row.width, row.height)
-    focus = _bounds(mask) or (None if change is None else _bounds(change > 0)) or row.focus
-    box = zoom_box(focus, everything)
-    crop_size = fitted(box.width, box.height, CROP_SIDE)
-    patch, patch_box = (None, _edges(box)) if result is None else _patch(result, mask, change, box, crop_size)
+
+def _drawn(
+    normal: RGBImage | None, result: RGBImage | None, mask: BoolMask | None, box: Box, problems: tuple[str, ...]
+) -> PairPictures:
+    """Return the pictures of what has been read: the whole photograph, and what is inside ``box``."""
+    size = fitted(box.width, box.height, CROP_SIDE)
+    change = None if normal is None or result is None else _change(normal[box.slices], result[box.slices])
     peak = 0 if change is None else int(change.max())
+    part = None if mask is None else mask[box.slices]
+    patch, patch_box = (None, _edges(box)) if result is None else _patch(result[box.slices], part, change, box)
     return PairPictures(
         whole=None if normal is None else _whole(normal),
-        crop=None
-        if normal is None
-        else photograph(resized(normal[box.slices], crop_size), qualities=_CROP_QUALITIES, most_bytes=_CROP_BYTES),
+        crop=None if normal is None else photograph(resized(normal[box.slices], size), effort=_CROP),
         crop_box=box,
         patch=patch,
         patch_box=patch_box,
-        mask=None if mask is None else _mask(mask, box),
-        levels=None if change is None else levels_png(_at(levels_of(change[box.slices], peak), crop_size)),
+        mask=None if part is None else mask_png(_at(part.astype(np.uint8), _mask_size(box)) > 0),
+        levels=None if change is None else levels_png(_at(levels_of(change, peak), size)),
         peak=peak,
-        problems=tuple(problems),
+        problems=problems,
     )
 
 
@@ -153,39 +178,55 @@ def _bounds(mask: BoolMask | None) -> Box | None:
     return Box(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
 
 
+def _differs(normal: RGBImage, result: RGBImage, box: Box) -> BoolMask:
+    """Return which pixels inside ``box`` differ."""
+    return np.asarray((normal[box.slices] != result[box.slices]).any(axis=2))
+
+
+def _changed_box(normal: RGBImage, result: RGBImage) -> Box | None:
+    """Return the box around all pixels that differ, ``None`` if none does."""
+    differs = normal != result
+    height, width = differs.shape[:2]
+    rows = np.flatnonzero(differs.reshape(height, -1).any(axis=1))
+    if rows.size == 0:
+        return None
+    top, bottom = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(differs[top:bottom].reshape(bottom - top, -1).any(axis=0).reshape(width, -1).any(axis=1))
+    return Box(int(columns[0]), top, int(columns[-1]) + 1, bottom)
+
+
 def _change(normal: RGBImage, result: RGBImage) -> NDArray[np.uint8]:
     """Return the largest change of a channel of each pixel, ``(H, W)`` uint8."""
-    difference = np.maximum(normal, result)
-    difference -= np.minimum(normal, result)
+    difference = np.maximum(normal, result) - np.minimum(normal, result)
     return np.asarray(difference.max(axis=2), dtype=np.uint8)
 
 
 def _whole(normal: RGBImage) -> str:
     size = fitted(normal.shape[1], normal.shape[0], WHOLE_SIDE)
-    return photograph(resized(normal, size), qualities=_WHOLE_QUALITIES, most_bytes=_WHOLE_BYTES)
+    return photograph(resized(normal, size), effort=_WHOLE)
 
 
 def _at(values: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
     return resample(values, size[1], size[0])
 
 
-def _mask(mask: BoolMask, box: Box) -> str:
-    size = fitted(box.width, box.height, MASK_SIDE)
-    return mask_png(_at(mask[box.slices].astype(np.uint8), size) > 0)
+def _mask_size(box: Box) -> tuple[int, int]:
+    return fitted(box.width, box.height, MASK_SIDE)
 
 
 def _patch(
-    result: RGBImage, mask: BoolMask | None, change: NDArray[np.uint8] | None, box: Box, size: tuple[int, int]
+    result: RGBImage, mask: BoolMask | None, change: NDArray[np.uint8] | None, box: Box
 ) -> tuple[str, tuple[float, float, float, float]]:
-    """Return the defective image where it is to be seen, and where that is.
+    """Return the defective image inside ``box`` where it is to be seen, and where that is.
 
     That is the mask, and honestly also what differs beside it; everything, if the photograph is not there to tell.
     """
+    size = fitted(box.width, box.height, CROP_SIDE)
     if change is None:
         shown = np.ones((size[1], size[0]), dtype=np.bool_)
     else:
-        differs = change[box.slices] > 0
-        shown = _at((differs if mask is None else differs | mask[box.slices]).astype(np.uint8), size) > 0
+        differs = change > 0
+        shown = _at((differs if mask is None else differs | mask).astype(np.uint8), size) > 0
     part = _bounds(shown) or Box(0, 0, 1, 1)
     part = Box(
         max(part.left - _PATCH_MARGIN, 0),
@@ -193,8 +234,7 @@ def _patch(
         min(part.right + _PATCH_MARGIN, size[0]),
         min(part.bottom + _PATCH_MARGIN, size[1]),
     )
-    pixels = resized(result[box.slices], size)[part.slices]
-    content = photograph(pixels, shown[part.slices], qualities=_PATCH_QUALITIES, most_bytes=_PATCH_BYTES)
+    content = photograph(resized(result, size)[part.slices], shown[part.slices], effort=_PATCH)
     across, down = box.width / size[0], box.height / size[1]
     return content, (
         round(box.left + part.left * across, 3),

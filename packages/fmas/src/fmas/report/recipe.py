@@ -10,10 +10,13 @@ import yaml
 
 from fmas.layout import OutputLayout
 
-__all__ = ["LIMIT", "remake_commands"]
+__all__ = ["LIMIT", "ROUNDS", "remake_commands"]
 
 LIMIT = "{limit}"
 """Stands in the commands for how many photographs have to be gone through until the pair is made."""
+
+ROUNDS = "{rounds}"
+"""Stands for 0 up to the pair's generation: each run makes the next picture of a place whose picture was dropped."""
 
 
 def remake_commands(layout: OutputLayout) -> dict[str, str]:
@@ -31,7 +34,8 @@ def remake_commands(layout: OutputLayout) -> dict[str, str]:
     run = f"fmas run {images} --config {quoted}/config.resolved.yaml --out {again}{shard} --limit {LIMIT}"
     return {
         "first": f"mkdir {again} && cp {quoted}/plan.json {again}/ && {run}",
-        "refilled": f"mkdir {again} && cp {quoted}/plan.json {quoted}/decisions.jsonl {again}/ && {run}",
+        "refilled": f"mkdir {again} && cp {quoted}/plan.json {quoted}/decisions.jsonl {again}/ && "
+        f"for round in {ROUNDS}; do {run}; done",
     }
 
 

@@ -16,9 +16,20 @@ from fmas.layout import OutputLayout, image_stem
 from fmas.manifest import ManifestEntry, ManifestIndex
 from fmas.options import explain
 from fmas.output import read_run_file
+from fmas.refill import dropped_pictures
 from fmas.samples import Box
 
-__all__ = ["AcceptedCandidate", "Component", "FailureRow", "Overview", "PairRow", "Rejection", "failure_rows", "pair_rows", "read_overview"]
+__all__ = [
+    "AcceptedCandidate",
+    "Component",
+    "FailureRow",
+    "Overview",
+    "PairRow",
+    "Rejection",
+    "failure_rows",
+    "pair_rows",
+    "read_overview",
+]
 
 _CATEGORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")  # also keeps a tampered run.json inside OUT/dataset
 
@@ -167,6 +178,7 @@ class Overview:
         accepted: Accepted candidates of all pairs; one of each pair was kept.
         components: Kind -> who did it.
         kinds: Physical kind of defect -> pairs.
+        dropped: Pictures that were dropped in review and are still there.
     """
 
     layout: OutputLayout
@@ -176,6 +188,7 @@ class Overview:
     accepted: int
     components: Mapping[str, Component]
     kinds: Mapping[str, int]
+    dropped: int = 0
 
     @property
     def rejected(self) -> int:
@@ -218,7 +231,16 @@ def read_overview(out: Path) -> Overview:
     if counts.pairs == 0:
         listed = f"; see {layout.failures} for what failed" if counts.failed else ""
         raise OutputError(f"expected at least one finished pair in {out}, got none{listed}; finish the run first")
-    return Overview(layout, identity, str(run.get("digest", "")), counts, accepted, components, dict(sorted(kinds.items())))
+    return Overview(
+        layout,
+        identity,
+        str(run.get("digest", "")),
+        counts,
+        accepted,
+        components,
+        dict(sorted(kinds.items())),
+        dropped_pictures(layout),
+    )
 
 
 def pair_rows(layout: OutputLayout, *, most: int | None = None) -> Iterator[PairRow]:

@@ -10,8 +10,9 @@ The expectations come from the design, the manifest and the rows, not from the c
 * ``manifest-source``: Every stem belongs to its source: sources are numbered in sorted order.
 * ``counts``: The counts in run.json are those of the manifest.
 * ``failures``: failures.jsonl lists exactly the failed lines of the manifest, by stem.
+* ``decisions``: Every line of decisions.jsonl, where there is one, is a reviewer's decision.
 * ``metadata``: metadata.jsonl holds exactly the rows of the finished lines, by stem, each once.
-* ``card``: README.md names the data files in its front matter, so that Hugging Face reads metadata.jsonl.
+* ``card``: README.md names the data files and the SHA-256 of metadata.jsonl in its front matter.
 * ``secret``: No value of a *_API_KEY, *_TOKEN or *_SECRET environment variable stands in a text file.
 * ``category-folder``: dataset holds exactly the run's category folder and nothing else.
 * ``top-level``: The category folder holds README.md, metadata.jsonl, train, test, ground_truth only.
@@ -42,12 +43,17 @@ The expectations come from the design, the manifest and the rows, not from the c
 * ``mask-region``: The mask lies inside the row's region_box and is no larger than region_area.
 * ``saturated``: A defect is not all pure black or pure white where the twin is not.
 * ``row-fields``: Every row has all its fields, well-formed, and is its manifest line's.
-* ``provenance``: Object, category, version, band and components are the run's.
+* ``provenance``: Object, category, version and components are the run's.
+* ``choice``: Every pair is chosen for the band of run.json: no fmas select was stopped before its end.
 * ``pixel-sha256``: image_sha256, mask_sha256 and normal_sha256 are those of the decoded pixels.
 * ``mask-area``: mask_area is the number of mask pixels.
 * ``thresholds``: noise_floor is at least 4, high_threshold at least 8 and twice the noise floor.
-* ``planned-defect``: Defect, kind, severity and prompts are one of plan.json's defects.
-* ``candidates``: The chosen candidate is one of the scored ones, each counted once, within the run's limits.
+* ``planned-defect``: Defect, kind, planned severity and prompts are one of plan.json's defects.
+* ``candidates``: The chosen candidate is the scored one nearest to the middle of the band, each counted once, within
+  the run's limits.
+* ``severity``: Every candidate's severity follows from the planned one and paint.severity_spread.
+* ``kept-candidates``: Every kept candidate is the recorded RGBA PNG of its mask's box, and the chosen one what the data
+  set shows.
 * ``seed``: Every candidate's seed follows from run seed, category, source, pair, candidate and attempt.
 * ``holdout``: test/good holds exactly the sources that the run's seed and holdout_good choose.
 * ``png-text``: The iTXt chunk fmas of every image below test is its row of metadata.jsonl.

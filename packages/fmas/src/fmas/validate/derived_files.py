@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
@@ -49,12 +50,13 @@ def check_failures(out: Path, manifest: ManifestLines, log: ProblemLog) -> None:
     _LineComparison(out, "failures.jsonl", Rule.FAILURES, log).run(failed, difference)
 
 
-def check_card(out: Path, category: str, log: ProblemLog) -> None:
-    """Check that ``README.md`` tells Hugging Face where the rows and the images are."""
+def check_card(out: Path, category: str, manifest: ManifestLines, log: ProblemLog) -> None:
+    """Check that ``README.md`` tells Hugging Face where the rows and the images are, and speaks of these rows."""
     name = f"dataset/{category}/README.md"
     try:
         text = read_regular(out / name).decode()
-        paths = _data_files(yaml.safe_load(_front_matter(text)))
+        front_matter = _front_matter(text)
+        paths = _data_files(yaml.safe_load(front_matter))
     except UnreadableError as error:
         log.add_unreadable(Rule.CARD, name, "a data set card", error, REWRITE)
         return
@@ -64,6 +66,15 @@ def check_card(out: Path, category: str, log: ProblemLog) -> None:
     missing = sorted(_DATA_FILES - paths)
     if missing:
         message = f"expected data_files with {', '.join(sorted(_DATA_FILES))}, got none for {', '.join(missing)}"
+        log.add(Rule.CARD, name, message, REWRITE)
+        return
+    # A process that dies between the two files leaves the card of other rows.
+    digest = hashlib.sha256()
+    for entry in manifest.entries():
+        if entry.status == "done":
+            digest.update(row_line(entry.row or {}).encode("utf-8", "surrogatepass") + b"\n")
+    if digest.hexdigest() not in front_matter:
+        message = f"expected the SHA-256 {digest.hexdigest()[:12]}… of metadata.jsonl in it, got none or another"
         log.add(Rule.CARD, name, message, REWRITE)
 
 

@@ -14,11 +14,13 @@ from fmas.images import pixel_sha256
 from fmas.manifest import ManifestEntry
 from fmas.options import explain
 from fmas.plan import StoredPlan
+from fmas.validate.choice_rules import is_chosen_for_run
 from fmas.validate.dataset_files import DatasetReader, Picture
+from fmas.validate.kept_candidates import KeptCandidates
 from fmas.validate.line_text import disagreement, row_line
 from fmas.validate.pixels import broken_pixel_rules
 from fmas.validate.problems import ProblemLog
-from fmas.validate.remedies import REMAKE, REPLACE_LINE, Remedy
+from fmas.validate.remedies import FINISH_CHOICE, REMAKE, REPLACE_LINE, Remedy
 from fmas.validate.row_rules import broken_row_rules
 from fmas.validate.rows import HeldOutRow, Identity, PairRow, SourceRow
 from fmas.validate.rules import Rule
@@ -49,6 +51,7 @@ class FinishedLines:
         self._identity = identity
         self._plan = plan
         self._log = log
+        self.kept_candidates = KeptCandidates(out, log)
         self._twin: tuple[tuple[str, str, int | None], Picture | None] | None = None
 
     def check(self, entry: ManifestEntry) -> tuple[str, ...]:
@@ -60,6 +63,9 @@ class FinishedLines:
         row = self._row(entry)
         if row is None:
             return tuple(entry.files)
+        if isinstance(row, PairRow) and self._identity is not None and not is_chosen_for_run(row, self._identity):
+            message = f"expected a choice for the band {self._identity.select.band} of run.json, got one for {row.band}"
+            self._report(Rule.CHOICE, row.file_name, message, FINISH_CHOICE)
         for rule, message in broken_row_rules(row, entry, self._category, self._identity, self._plan):
             self._report(rule, row.file_name, message, REPLACE_LINE)
         names = _expected_names(row, entry.stem, self._per_image)
@@ -122,6 +128,7 @@ class FinishedLines:
             return
         for rule, message in broken_pixel_rules(twin.pixels, image.pixels, mask.pixels != 0, high=row.high_threshold):
             self._report(rule, image_name, message)
+        self.kept_candidates.check(entry, row, twin.pixels, image.pixels, mask.pixels != 0)
 
     def _read_twin(self, name: str, entry: ManifestEntry) -> Picture | None:
         """Return the twin; the pairs of one photograph follow each other and share it."""

@@ -140,6 +140,8 @@ def _parse(line: bytes) -> ManifestEntry:
     except (RecursionError, OverflowError) as error:
         raise ValueError(f"something that is no manifest line ({error})") from error
     texts = [*entry.files.items(), *(_failure_items(entry.failure))]
+    if entry.generation < 0:
+        raise ValueError(f"the generation {entry.generation}")
     if entry.stem < 0 or not all(isinstance(text, str) for pair in texts for text in pair):
         raise ValueError("a negative stem or something else than text among files or failure")
     if not all(isinstance(item, dict) and isinstance(item.get("reason"), str) for item in entry.rejections):

@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fmas.errors import OutputError, UsageError
+from fmas.manifest import CHOOSING
 from fmas.secrecy import secret_values
+from fmas.validate.decision_lines import check_decisions
 from fmas.validate.derived_files import check_card, check_failures, check_metadata
 from fmas.validate.finished_lines import FinishedLines
 from fmas.validate.leaks import check_secrets
 from fmas.validate.manifest_lines import ManifestLines
 from fmas.validate.numbering import SourceNumbering
 from fmas.validate.problems import ProblemLog, ValidationReport
-from fmas.validate.remedies import RERUN, Remedy
+from fmas.validate.remedies import FINISH_CHOICE, RERUN, Remedy
 from fmas.validate.rules import Rule
 from fmas.validate.run_files import RunFile, Tally, check_config, check_counts, read_run, read_stored_plan
 from fmas.validate.tree import DatasetTree, ListedFiles
@@ -63,8 +65,10 @@ def validate_output(out: Path, *, progress: ValidationProgress | None = None) ->
         _check_what_follows(out, category, manifest, tally, run=run, log=log)
     if category is not None:
         tree.walk(category, listed if manifest.whole else None)
+    dropped = check_decisions(out, category, log) if manifest.whole else 0
     check_secrets(out, log)
-    return ValidationReport(log.problems, tally.pairs, tally.held_out, tree.files, _notes(out))
+    notes = lines.kept_candidates.notes() if lines is not None and manifest.whole else ()
+    return ValidationReport(log.problems, tally.pairs, tally.held_out, tree.files, (*notes, *_notes(out, dropped)))
 
 
 def _refuse_no_output(out: Path) -> None:
@@ -128,6 +132,9 @@ def _check_lines(
         tally.add(entry)
         if numbering is not None:
             numbering.check(entry)
+        if entry.reason == CHOOSING:
+            message = f"expected a finished choice for stem {entry.stem}, got one that was stopped in the middle"
+            log.add(Rule.CHOICE, "manifest", message, FINISH_CHOICE)
         if entry.status == "done" and lines is not None:
             listed.add(lines.check(entry))
         if progress is not None:
@@ -143,7 +150,7 @@ def _check_what_follows(
         log.add(Rule.FINISHED, "dataset", *_why_nothing_is_there(tally))
     elif category is not None:
         check_metadata(out, category, manifest, log)
-        check_card(out, category, log)
+        check_card(out, category, manifest, log)
     if len(manifest) > 0:
         check_failures(out, manifest, log)
         if run is not None:
@@ -158,9 +165,12 @@ def _why_nothing_is_there(tally: Tally) -> tuple[str, Remedy]:
     return f"expected a finished pair, got none: {failed} failed ({reasons})", _MEND_AND_RERUN
 
 
-def _notes(out: Path) -> tuple[str, ...]:
+def _notes(out: Path, dropped: int) -> tuple[str, ...]:
     """Return what breaks no rule and is still worth knowing."""
     notes = []
+    if dropped:
+        pictures = f"{counted(dropped, 'picture')} dropped in review and still there"
+        notes.append(f"{pictures}; run the same fmas run again to make others")
     temporary = out / ".tmp"
     leftovers = sum(len([file for file in files if not file.endswith(".lock")]) for _, _, files in os.walk(temporary))
     if leftovers:

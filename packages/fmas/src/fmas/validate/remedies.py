@@ -10,6 +10,7 @@ __all__ = [
     "CHECK_PERMISSIONS",
     "CONTINUE_NO_MORE",
     "DELETE",
+    "FINISH_CHOICE",
     "MOVE_AWAY",
     "PUT_COPY",
     "REMAKE",
@@ -61,6 +62,7 @@ CONTINUE_NO_MORE = Remedy(
     "restore it from a copy: without it this run cannot be continued, so choose another --out for more; the pictures "
     "that are there can still be used"
 )
+FINISH_CHOICE = Remedy("run the same fmas select again, or fmas run with its --intensity", needs_run=True)
 DELETE = Remedy("delete it")
 MOVE_AWAY = Remedy("move it elsewhere")
 PUT_COPY = Remedy("put a copy in its place")

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from fmas.manifest import ManifestEntry
 from fmas.plan import StoredPlan
-from fmas.seeds import SampleSeeds
+from fmas.seeds import SampleSeeds, first_attempt
+from fmas.validate.choice_rules import broken_choice_rules
 from fmas.validate.rows import AttemptRow, HeldOutRow, Identity, PairRow
 from fmas.validate.rules import Rule
 from fmas.validate.wording import differing_values
@@ -43,6 +44,7 @@ def broken_row_rules(
     if isinstance(row, PairRow):
         yield from _threshold_rules(row, identity)
         yield from _candidate_rules(row, identity)
+        yield from broken_choice_rules(row, identity)
         if identity is not None:
             yield from _seed_rules(row, identity)
         if plan is not None:
@@ -50,6 +52,8 @@ def broken_row_rules(
 
 
 def _line_rules(row: PairRow | HeldOutRow, entry: ManifestEntry, category: str) -> Iterator[tuple[Rule, str]]:
+    if isinstance(row, PairRow) and row.generation != entry.generation:
+        yield Rule.ROW_FIELDS, f"expected generation {entry.generation} as in its line, got {row.generation} in its row"
     stated = (row.stem, row.source, row.category)
     wanted = (entry.stem, entry.source, category)
     if stated != wanted:
@@ -72,7 +76,6 @@ def _run_rules(row: PairRow | HeldOutRow, identity: Identity) -> Iterator[tuple[
         ("fmas_version", row.fmas_version, identity.fmas_version),
     ]
     if isinstance(row, PairRow):
-        pairs.append(("band", row.band, identity.select.band))
         for kind in ("segmenter", "inpainter", "selector"):
             component = getattr(identity, kind)
             stated = row.components.get(kind, {})
@@ -109,28 +112,28 @@ def _threshold_rules(row: PairRow, identity: Identity | None) -> Iterator[tuple[
 
 
 def _candidate_rules(row: PairRow, identity: Identity | None) -> Iterator[tuple[Rule, str]]:
-    chosen = (row.candidate, row.attempt, row.seed, row.score)
-    if chosen not in [(item.candidate, item.attempt, item.seed, item.score) for item in row.candidates]:
-        yield Rule.CANDIDATES, f"expected the chosen candidate among the scored ones, got {chosen}"
     accepted = [item.candidate for item in row.candidates]
     if len(set(accepted)) != len(accepted):
         yield Rule.CANDIDATES, f"expected each candidate once, got {accepted}"
-    # What was accepted at attempt n was rejected at every attempt before; what never was, at every attempt.
+    # What was accepted at attempt n was rejected at every attempt before; what never was, at every attempt. A picture
+    # made in the place of a dropped one counts on from its generation's first.
+    first = first_attempt(row.generation)
     tried = sorted((item.candidate, item.attempt) for item in _attempts(row))
     counted: dict[int, int] = {}
     for candidate, attempt in tried:
-        if attempt != counted.get(candidate, 0):
+        if attempt != counted.get(candidate, first):
             yield (
                 Rule.CANDIDATES,
-                f"expected the attempts of candidate {candidate} to count from 0, got {attempt}",
+                f"expected the attempts of candidate {candidate} to count from {first}, got {attempt}",
             )
             return
         counted[candidate] = attempt + 1
-    if identity is not None and (max(counted) >= identity.candidates or max(counted.values()) > identity.attempts):
+    painted = max(counted.values()) - first
+    if identity is not None and (max(counted) >= identity.candidates or painted > identity.attempts):
         yield (
             Rule.CANDIDATES,
             f"expected at most {identity.candidates} candidates and {identity.attempts} attempts, "
-            f"got {max(counted) + 1} and {max(counted.values())}",
+            f"got {max(counted) + 1} and {painted}",
         )
 
 
@@ -160,7 +163,7 @@ def _plan_rules(row: PairRow, plan: StoredPlan) -> Iterator[tuple[Rule, str]]:
         yield Rule.PLANNED_DEFECT, f"expected one of {', '.join(known)}, got {row.defect!r}"
         return
     wanted = (defect.name, defect.kind.value, defect.severity, defect.prompt, defect.negative_prompt)
-    stated = (row.defect_name, row.kind, row.severity, row.prompt, row.negative_prompt)
+    stated = (row.defect_name, row.kind, row.planned_severity, row.prompt, row.negative_prompt)
     if wanted != stated:
         differing = next((one, other) for one, other in zip(wanted, stated, strict=True) if one != other)
         yield (

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-__all__ = ["AttemptRow", "HeldOutRow", "Identity", "PairRow", "RefineLimits", "SourceRow"]
+__all__ = ["AttemptRow", "CandidateRow", "HeldOutRow", "Identity", "PairRow", "RefineLimits", "SourceRow"]
 
 _Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Count: TypeAlias = Annotated[int, Field(ge=0)]
@@ -34,6 +34,12 @@ class RefineLimits(_Strict):
     min_peak: int = Field(ge=8)
     min_changed: float = Field(ge=0.9, le=1.0)
     attempts: _Positive
+
+
+class PaintLimits(_Strict):
+    """The part of ``identity.paint`` that rows can be held to."""
+
+    severity_spread: float = Field(ge=0.0, le=1.0)
 
 
 class RegionLimits(_Strict):
@@ -61,6 +67,7 @@ class Identity(_Strict):
     inpainter: _Component
     selector: _Component
     region: RegionLimits
+    paint: PaintLimits
     refine: RefineLimits
     select: _Select
     plan: _Sha256
@@ -80,8 +87,15 @@ class AttemptRow(_Strict):
     seed: _Count
 
 
-class _CandidateRow(AttemptRow):
+class CandidateRow(AttemptRow):
+    """One that was accepted."""
+
+    severity: float = Field(ge=0.0, le=1.0)
     score: _Finite
+    box: list[_Count] = Field(min_length=4, max_length=4)
+    mask_area: _Count
+    noise_floor: _Count
+    high: _Count
 
 
 class _RejectionRow(AttemptRow):
@@ -115,18 +129,20 @@ class PairRow(SourceRow):
     """A synthetic image, its mask and its twin."""
 
     pair: _Count
+    generation: _Count
     defect: str = Field(pattern=r"^[a-z0-9_]+$")
     defect_name: _Text
     kind: str
     severity: _Finite
+    planned_severity: _Finite
     prompt: str
     negative_prompt: str
     seed: _Count
     candidate: _Count
     attempt: _Count
     score: _Finite
-    band: list[_Finite]
-    candidates: list[_CandidateRow] = Field(min_length=1)
+    band: list[_Finite] = Field(min_length=2, max_length=2)
+    candidates: list[CandidateRow] = Field(min_length=1)
     rejections: list[_RejectionRow]
     noise_floor: _Count
     high_threshold: _Count

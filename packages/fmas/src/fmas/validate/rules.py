@@ -33,8 +33,9 @@ class Rule(StrEnum):
     MANIFEST_SOURCE = "manifest-source", "Every stem belongs to its source: sources are numbered in sorted order"
     COUNTS = "counts", "The counts in run.json are those of the manifest"
     FAILURES = "failures", "failures.jsonl lists exactly the failed lines of the manifest, by stem"
+    DECISIONS = "decisions", "Every line of decisions.jsonl, where there is one, is a reviewer's decision"
     METADATA = "metadata", "metadata.jsonl holds exactly the rows of the finished lines, by stem, each once"
-    CARD = "card", "README.md names the data files in its front matter, so that Hugging Face reads metadata.jsonl"
+    CARD = "card", "README.md names the data files and the SHA-256 of metadata.jsonl in its front matter"
     SECRET = "secret", "No value of a *_API_KEY, *_TOKEN or *_SECRET environment variable stands in a text file"
 
     # The tree below OUT/dataset.
@@ -73,14 +74,21 @@ class Rule(StrEnum):
 
     # The rows.
     ROW_FIELDS = "row-fields", "Every row has all its fields, well-formed, and is its manifest line's"
-    PROVENANCE = "provenance", "Object, category, version, band and components are the run's"
+    PROVENANCE = "provenance", "Object, category, version and components are the run's"
+    CHOICE = "choice", "Every pair is chosen for the band of run.json: no fmas select was stopped before its end"
     PIXEL_SHA256 = "pixel-sha256", "image_sha256, mask_sha256 and normal_sha256 are those of the decoded pixels"
     MASK_AREA = "mask-area", "mask_area is the number of mask pixels"
     THRESHOLDS = "thresholds", "noise_floor is at least 4, high_threshold at least 8 and twice the noise floor"
-    PLANNED_DEFECT = "planned-defect", "Defect, kind, severity and prompts are one of plan.json's defects"
+    PLANNED_DEFECT = "planned-defect", "Defect, kind, planned severity and prompts are one of plan.json's defects"
     CANDIDATES = (
         "candidates",
-        "The chosen candidate is one of the scored ones, each counted once, within the run's limits",
+        "The chosen candidate is the scored one nearest to the middle of the band, each counted once, within the "
+        "run's limits",
+    )
+    SEVERITY = "severity", "Every candidate's severity follows from the planned one and paint.severity_spread"
+    KEPT_CANDIDATES = (
+        "kept-candidates",
+        "Every kept candidate is the recorded RGBA PNG of its mask's box, and the chosen one what the data set shows",
     )
     SEED = "seed", "Every candidate's seed follows from run seed, category, source, pair, candidate and attempt"
     HOLDOUT = "holdout", "test/good holds exactly the sources that the run's seed and holdout_good choose"

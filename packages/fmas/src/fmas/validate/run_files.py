@@ -33,8 +33,10 @@ _SHARED_SETTINGS = (
     "candidates",
     "holdout_good",
     "max_pixels",
+    "balance",
     "region",
     "crop",
+    "paint",
     "refine",
     "select",
     "write",
@@ -110,7 +112,7 @@ def check_config(out: Path, run: RunFile | None, log: ProblemLog) -> None:
         return
     if run is None:
         return
-    dumped = config.model_dump(mode="json")
+    dumped = config.model_dump(mode="json") | {"region": config.region.identity(), "write": config.write.identity()}
     for key in _SHARED_SETTINGS:
         if dumped[key] != run.stated.get(key):
             message = f"expected {key} as in run.json, {run.stated.get(key)!r}, got {dumped[key]!r}"

@@ -103,5 +103,5 @@ def _named(defect: Defect, name: str) -> Defect:
 
 
 def _digest(defects: tuple[Defect, ...]) -> str:
-    canonical = json.dumps([defect.model_dump(mode="json") for defect in defects], sort_keys=True)
+    canonical = json.dumps([defect.identity() for defect in defects], sort_keys=True)
     return hashlib.sha256(canonical.encode()).hexdigest()

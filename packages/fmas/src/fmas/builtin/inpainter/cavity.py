@@ -1,7 +1,8 @@
-"""Material taken away from a surface: walls that catch the light, a floor of its own texture."""
+"""Material taken away from a surface: walls that catch the light, a floor of its own texture, a shadow on it."""
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, smoothstep
@@ -12,7 +13,7 @@ from fmas.builtin.inpainter.shapes import coverage
 from fmas.builtin.inpainter.surface import Surface
 from fmas.types import FloatMap
 
-__all__ = ["carve"]
+__all__ = ["carve", "moved"]
 
 
 def carve(
@@ -25,6 +26,7 @@ def carve(
     relief: float,
     keep_texture: float,
     mottle: float = 0.12,
+    shadow: float = 0.0,
 ) -> FloatMap:
     """Sink the inside of an outline below the surface.
 
@@ -37,6 +39,7 @@ def carve(
         relief: How strongly the wall is lit on one side and shaded on the other, as a fraction.
         keep_texture: How much of the surface's own texture goes on on the floor, 0..1.
         mottle: Unevenness of the floor, as a fraction.
+        shadow: How far the rim's shadow falls on the floor, in pixels.
 
     Returns:
         The painted window, ``(h, w, C)`` float32.
@@ -48,12 +51,35 @@ def carve(
     # Deepest in the middle; the floor is not flat.
     descent = smoothstep(field, 0.0, max(1.0, wall))
     smooth = blur(base, max(1.0, 0.6 * size))
-    floor = smooth * (1 - np.float32(dark) * (0.72 + 0.28 * descent))[..., None]
-    floor *= (1 + np.float32(mottle) * spots)[..., None]
-    floor += (base - smooth) * np.float32(keep_texture * (1 - 0.7 * dark))
-    floor += borrow_grain(base, rng) * np.float32((1 - keep_texture) * (1 - 0.6 * dark))
-    lean = slope_towards(-descent * np.float32(wall) + spots * np.float32(0.06 * wall), surface.light)
+    tone = (1 - np.float32(dark) * (0.72 + 0.28 * descent)) * (1 + np.float32(mottle) * spots)
+    if shadow > 0:
+        tone *= 1 - np.float32(0.55 * dark) * cast_shadow(field, surface.light, shadow)
+    lean = slope_towards(-descent * np.float32(wall) + spots * np.float32(0.25 * mottle * wall), surface.light)
     lit = np.clip(lean, -1.2, 1.2)
-    painted = base + inside[..., None] * (floor - base)
     # The lit wall answers with the surface's own brightness, not the floor's.
-    return painted + (np.float32(relief) * lit * coverage(field + 1, 1.5))[..., None] * smooth
+    tone += np.float32(relief) * np.where(lit > 0, lit, lit * tone)
+    fine = (base - smooth) * np.float32(keep_texture * (1 - 0.7 * dark))
+    fine += borrow_grain(surface.whole, rng, surface.shape) * np.float32((1 - keep_texture) * (1 - 0.6 * dark))
+    floor = smooth * tone[..., None] + fine
+    return np.asarray(base + inside[..., None] * (floor - base), dtype=np.float32)
+
+
+def cast_shadow(field: FloatMap, light: tuple[float, float], length: float) -> FloatMap:
+    """Return what lies in the rim's shadow, ``(h, w)`` in 0..1: the way towards the light is blocked within ``length``.
+
+    Args:
+        field: The outline as a signed distance, ``(h, w)`` float32, positive inside, in pixels.
+        light: Unit vector towards the light.
+        length: Of the shadow, in pixels.
+    """
+    ahead = moved(field, (-length * light[0], -length * light[1]))
+    return 1 - smoothstep(ahead, -0.35 * length - 0.5, 0.35 * length + 0.5)
+
+
+def moved(field: FloatMap, step: tuple[float, float]) -> FloatMap:
+    """Shift a field ``(h, w)`` by ``step`` = (right, down) pixels; its border is continued."""
+    matrix = np.array([[1, 0, step[0]], [0, 1, step[1]]], np.float64)
+    size = (field.shape[1], field.shape[0])
+    return np.asarray(
+        cv2.warpAffine(field, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), dtype=np.float32
+    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from fmas.types import FloatMap
+from fmas.types import BoolMask, FloatMap
 
-__all__ = ["blur", "dilate", "displace", "enlarge", "gradient", "largest_channel", "mean_channel", "smoothstep"]
+__all__ = ["blur", "dilate", "displace", "enlarge", "extent", "gradient", "largest_channel", "mean_channel", "smoothstep"]
 
 
 def blur(picture: FloatMap, sigma: float) -> FloatMap:
@@ -55,6 +55,14 @@ def displace(picture: FloatMap, dx: FloatMap, dy: FloatMap) -> FloatMap:
 def enlarge(grid: FloatMap, shape: tuple[int, int]) -> FloatMap:
     """Interpolate a small grid smoothly (bicubic) to ``shape`` = (height, width)."""
     return np.asarray(cv2.resize(grid, shape[::-1], interpolation=cv2.INTER_CUBIC), dtype=np.float32)
+
+
+def extent(where: BoolMask, pad: int) -> tuple[slice, slice] | None:
+    """Return the box (rows, columns) round what is true in ``where``, ``(H, W)``, and ``pad`` pixels more; or none."""
+    left, top, width, height = cv2.boundingRect(where.astype(np.uint8))
+    if width == 0:
+        return None
+    return slice(max(0, top - pad), top + height + pad), slice(max(0, left - pad), left + width + pad)
 
 
 def gradient(field: FloatMap) -> tuple[FloatMap, FloatMap]:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fmas.builtin.inpainter.filters import blur, dilate, largest_channel, smoothstep
+from fmas.builtin.inpainter.filters import blur, dilate, extent, largest_channel, smoothstep
 from fmas.builtin.inpainter.surface import Surface
 from fmas.types import BoolMask, FloatMap, RGBImage
 
@@ -20,6 +20,9 @@ LARGEST_BOOST = 26.0
 
 LEAST_AREA = 10
 """Pixels that ought to reach ``LEAST_CHANGE`` in a region that has room for them: the core drops smaller specks."""
+
+LEAST_PIECE = 9
+"""Pixels that a piece of a defect must have; the core drops those under 8, and rounding may cost one."""
 
 SENSOR_SOFTNESS = 0.5
 """Blur that every sampled picture has, sigma in pixels: renderings have it already."""
@@ -37,25 +40,31 @@ def finish(surface: Surface, painted: FloatMap) -> RGBImage:
         the noise, different by at least 8 levels somewhere.
     """
     difference = np.clip(painted, 0, 255) - surface.base
-    box = _box(difference)
+    # What is only softened or strengthened stays near what was painted.
+    box = extent(largest_channel(np.abs(difference)) > 0.25, pad=8)
     result = surface.base.astype(np.uint8)
     part = surface if box is None else surface.part(box)
     change = difference[box or ...] * _window(surface, part.room)[..., None]
     change = blur(change, float(np.sqrt(max(0.0, surface.softness**2 - SENSOR_SOFTNESS**2))))
     change *= part.region[..., None]
     change = _visible(part, change)
-    change *= _footprint(largest_channel(np.abs(change)))[..., None]
-    result[box or ...] = np.clip(np.rint(part.base + change), 0, 255)
+    footprint = _footprint(largest_channel(np.abs(change)))
+    change *= footprint[..., None]
+    rounded = np.clip(np.rint(part.base + change), 0, 255)
+    _stir(rounded, part.base, change, (footprint >= 1) & part.region)
+    result[box or ...] = rounded
     return result
 
 
-def _box(difference: FloatMap) -> tuple[slice, slice] | None:
-    """Return where anything was painted, with room for it to be softened; ``None`` when that is nowhere."""
-    left, top, width, height = cv2.boundingRect((largest_channel(np.abs(difference)) > 0.25).astype(np.uint8))
-    if width == 0:
-        return None
-    pad = 8
-    return slice(max(0, top - pad), top + height + pad), slice(max(0, left - pad), left + width + pad)
+def _stir(rounded: FloatMap, base: FloatMap, change: FloatMap, covered: BoolMask) -> None:
+    """Move pixels of a defect that rounding left as they were, as on the line from a lit to a shaded flank, by a level.
+
+    One grey level cannot be seen; but a mask must not claim what has not changed at all.
+    """
+    still = covered & (largest_channel(np.abs(rounded - base)) < 1)
+    if still.any():
+        step = np.where(change[still] > 0, np.float32(1), np.float32(-1))
+        rounded[still] += np.where(base[still] + step < 0, 1, np.where(base[still] + step > 255, -1, step))
 
 
 def _window(surface: Surface, room: FloatMap) -> FloatMap:
@@ -67,18 +76,29 @@ def _window(surface: Surface, room: FloatMap) -> FloatMap:
 def _visible(surface: Surface, change: FloatMap) -> FloatMap:
     """Strengthen a change that would be lost, e.g. darkening something black; leave any other as it is."""
     count = int(np.clip(np.count_nonzero(surface.region) // 4, 1, LEAST_AREA))
-    if np.count_nonzero(largest_channel(_reached(surface, change)) >= LEAST_CHANGE) >= count:
-        return change
-    if float(np.abs(change).max()) < 0.5:
-        # Nothing was painted, as in a region of a few pixels: leave a speck.
-        speck = _window(surface, surface.room) * smoothstep(surface.room, 0.0, surface.reach)
-        change = -speck[..., None] * np.ones_like(change)
-    size = np.abs(change)
-    gain = min(LEAST_CHANGE / max(_strong(size, count), 1e-3), LARGEST_BOOST / float(size.max()))
-    change = change * np.float32(max(gain, 1.0))
-    # Black cannot get darker nor white brighter: there the damage scatters light, or blocks it.
-    upright, mirrored = (_strong(_reached(surface, sign * change), count) for sign in (1, -1))
-    return change if upright >= min(mirrored, 8.0) else -change
+    if np.count_nonzero(largest_channel(_reached(surface, change)) >= LEAST_CHANGE) < count:
+        if float(np.abs(change).max()) < 0.5:
+            # Nothing was painted, as in a region of a few pixels: leave a speck.
+            speck = _window(surface, surface.room) * smoothstep(surface.room, 0.0, surface.reach)
+            change = -speck[..., None] * np.ones_like(change)
+        size = np.abs(change)
+        gain = min(LEAST_CHANGE / max(_strong(size, count), 1e-3), LARGEST_BOOST / float(size.max()))
+        change = change * np.float32(max(gain, 1.0))
+        # Black cannot get darker nor white brighter: there the damage scatters light, or blocks it.
+        upright, mirrored = (_strong(_reached(surface, sign * change), count) for sign in (1, -1))
+        change = change if upright >= min(mirrored, 8.0) else -change
+    return _joined(surface, change, least=min(count, LEAST_PIECE))
+
+
+def _joined(surface: Surface, change: FloatMap, *, least: int) -> FloatMap:
+    """Strengthen a change of which only crumbs could be seen until one piece has ``least`` pixels."""
+    limit = LARGEST_BOOST + surface.texture
+    while True:
+        strength = largest_channel(_reached(surface, change))
+        _, area, strong = _pieces(strength)
+        if area[strong].max(initial=0) >= least or float(np.abs(change).max()) >= limit:
+            return change
+        change = change * np.float32(1.25)
 
 
 def _reached(surface: Surface, change: FloatMap) -> FloatMap:
@@ -90,25 +110,31 @@ def _strong(size: FloatMap, count: int) -> float:
     """Return the change that ``count`` pixels reach, in grey levels."""
     flat = largest_channel(size)
     flat = flat[flat > 0]  # most is 0, and partitioning equal numbers is slow
-    return float(np.partition(flat, flat.size - count)[flat.size - count]) if flat.size >= count else 0.0
+    rank = flat.size - min(count, flat.size)
+    return float(np.partition(flat, rank)[rank]) if flat.size else 0.0
 
 
 def _footprint(strength: FloatMap) -> FloatMap:
     """Return 1 on what can be seen, half on a rim of one pixel, 0 on haze; ``strength`` is ``(h, w)`` grey levels."""
-    seen = _components((strength >= 4.5).astype(np.uint8), strength).astype(np.uint8)
+    seen = _components(strength).astype(np.uint8)
     # What is enclosed belongs to it, even where a dark grain or a change of sign leaves it as it was.
     seen = np.asarray(cv2.morphologyEx(seen, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8)), dtype=np.uint8)
     covered = seen.astype(np.float32)
     return np.asarray(0.5 * (covered + dilate(covered, 1)), dtype=np.float32)
 
 
-def _components(candidate: NDArray[np.uint8], strength: FloatMap) -> BoolMask:
-    """Keep the components that reach eight levels and are not dust beside the largest."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(candidate, connectivity=8)
-    if count <= 1:
-        return np.asarray(candidate > 0)
-    strong = np.bincount(labels[strength >= 8.0], minlength=count) > 0
-    area = stats[:, cv2.CC_STAT_AREA]
-    wanted = strong & (area >= 0.004 * area[1:].max())
-    wanted[0] = False
+def _components(strength: FloatMap) -> BoolMask:
+    """Keep the pieces that reach eight levels and are neither dust beside the largest nor too small for the core."""
+    labels, area, strong = _pieces(strength)
+    largest = int(area[strong].max(initial=0))
+    wanted = strong & (area >= max(0.004 * largest, min(LEAST_PIECE, largest)))
     return np.asarray(wanted[labels])
+
+
+def _pieces(strength: FloatMap) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.bool_]]:
+    """Label what can be seen; return the labels, each one's area, and whether it reaches eight levels (0 never)."""
+    candidate = (strength >= 4.5).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(candidate, connectivity=8)
+    strong = np.bincount(labels[strength >= 8.0], minlength=count) > 0
+    strong[0] = False
+    return np.asarray(labels, dtype=np.int32), np.asarray(stats[:, cv2.CC_STAT_AREA], dtype=np.int32), strong

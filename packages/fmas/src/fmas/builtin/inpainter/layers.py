@@ -9,10 +9,29 @@ from fmas.builtin.inpainter.lay import grain_of
 from fmas.builtin.inpainter.surface import Surface
 from fmas.types import FloatMap
 
-__all__ = ["Absorbance", "absorb", "scatter", "tinted"]
+__all__ = ["Absorbance", "absorb", "lightens", "scatter", "share_of_light", "tinted"]
 
 Absorbance = tuple[float, float, float]
 """How much of red, green and blue a substance absorbs, relative to its mean."""
+
+
+def share_of_light(depth: float, most: float = 0.85) -> float:
+    """Return the fraction of the light a change of ``depth`` takes: the same for small ones, always below ``most``.
+
+    On a dark surface depths exceed 1; a hard limit there would paint every severity alike.
+    """
+    return float(depth / (1 + (depth / most) ** 4) ** 0.25)
+
+
+def lightens(surface: Surface, rng: np.random.Generator, middle: float) -> bool:
+    """Draw whether a defect of either kind is lighter than its surface: always on black, never on white.
+
+    Args:
+        surface: The photograph.
+        rng: Where the randomness comes from.
+        middle: How probable it is on a surface of middle brightness, 0..1.
+    """
+    return bool(rng.random() < np.interp(surface.level, [30, 70, 140, 205], [1.0, 0.5 + 0.5 * middle, middle, 0.0]))
 
 
 def tinted(surface: Surface, colour: Absorbance) -> FloatMap:

@@ -94,7 +94,11 @@ def streaks(
         [[cos, sin, middle - cos * across - sin * down], [-sin, cos, middle + sin * across - cos * down]], np.float64
     )
     turned = cv2.warpAffine(
-        field, to_field, (width_px, height), flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, borderMode=cv2.BORDER_REFLECT
+        field,
+        to_field,
+        (width_px, height),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REFLECT,
     )
     return np.asarray(turned, dtype=np.float32)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -11,7 +12,7 @@ from scipy.spatial import cKDTree
 
 from fmas.types import FloatMap
 
-__all__ = ["STEP", "Band", "Points", "band_around", "bent", "jagged", "resample", "smoothed"]
+__all__ = ["STEP", "Band", "Points", "band_around", "bands_around", "bent", "jagged", "resample", "smoothed"]
 
 Points = NDArray[np.float64]
 """``(N, 2)`` float64, x and y in pixels, in order along a line."""
@@ -30,6 +31,7 @@ class Band:
         columns: ``(n,)`` pixel columns.
         offset: Signed distance from the line, ``(n,)`` float32, in pixels; positive to the right of its course.
         t: Place of the nearest point, ``(n,)`` float32, 0 at the start .. 1 at the end.
+        nearest: Index of the nearest of the samples that the line was resampled to, ``(n,)``.
         normal_x: Rightward part of the unit normal that points to positive ``offset``, ``(n,)`` float32.
         normal_y: Downward part of it.
     """
@@ -38,6 +40,7 @@ class Band:
     columns: NDArray[np.intp]
     offset: FloatMap
     t: FloatMap
+    nearest: NDArray[np.intp]
     normal_x: FloatMap
     normal_y: FloatMap
 
@@ -104,17 +107,30 @@ def band_around(points: Points, shape: tuple[int, int], radius: float) -> Band:
     Returns:
         The band; empty when the line runs outside the picture.
     """
-    dense = resample(points)
+    return bands_around([resample(points)], shape, radius)
+
+
+def bands_around(lines: Sequence[Points], shape: tuple[int, int], radius: float) -> Band:
+    """Do the same for several lines at once: each pixel belongs to the line next to it.
+
+    Args:
+        lines: Each as :func:`resample` returns it; ``Band.nearest`` counts through all of their points.
+        shape: Height and width of the picture; lines may leave it.
+        radius: In pixels.
+
+    Returns:
+        The band; ``t`` runs from 0 to 1 along each line.
+    """
     canvas = np.zeros(shape, np.uint8)
-    trace = np.round(dense[::2] if len(dense) > 4 else dense).astype(np.int32)
-    cv2.polylines(canvas, [trace], isClosed=False, color=255, thickness=2 * int(np.ceil(radius)) + 3)
+    traces = [np.round(line[::2] if len(line) > 4 else line).astype(np.int32) for line in lines]
+    cv2.polylines(canvas, traces, isClosed=False, color=255, thickness=2 * int(np.ceil(radius)) + 3)
     rows, columns = np.nonzero(canvas)
+    dense = np.concatenate(lines)
     distance, nearest = cKDTree(dense).query(np.stack([columns, rows], axis=1), distance_upper_bound=radius)
     near = np.isfinite(distance)
     rows, columns, nearest = rows[near], columns[near], nearest[near]
-    # Over a few points, so that the direction does not jump with every jag.
-    tangent = np.gradient(dense, axis=0) if len(dense) < 8 else dense[_clipped(3, dense)] - dense[_clipped(-3, dense)]
-    tangent /= np.maximum(np.hypot(tangent[:, 0], tangent[:, 1]), 1e-9)[:, None]
+    tangent = np.concatenate([_tangents(line) for line in lines])
+    place = np.concatenate([np.linspace(0, 1, len(line), dtype=np.float32) for line in lines])
     tx, ty = tangent[nearest, 0], tangent[nearest, 1]
     dx, dy = columns - dense[nearest, 0], rows - dense[nearest, 1]
     side = tx * dy - ty * dx
@@ -125,10 +141,17 @@ def band_around(points: Points, shape: tuple[int, int], radius: float) -> Band:
         rows=rows,
         columns=columns,
         offset=offset.astype(np.float32),
-        t=(nearest / (len(dense) - 1)).astype(np.float32),
+        t=place[nearest],
+        nearest=nearest,
         normal_x=(-ty).astype(np.float32),
         normal_y=tx.astype(np.float32),
     )
+
+
+def _tangents(dense: Points) -> Points:
+    """Return unit vectors along a resampled line, over a few points: they do not jump with every jag."""
+    along = np.gradient(dense, axis=0) if len(dense) < 8 else dense[_clipped(3, dense)] - dense[_clipped(-3, dense)]
+    return np.asarray(along / np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-9)[:, None])
 
 
 def _clipped(shift: int, points: Points) -> NDArray[np.intp]:

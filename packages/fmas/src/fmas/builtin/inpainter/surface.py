@@ -48,6 +48,7 @@ class Surface:
 
     Attributes:
         base: The photograph, ``(h, w, C)`` float32, 0..255; ``C`` is 1 for a grey photograph (R = G = B), else 3.
+        whole: As ``base``; the whole window still where this surface is a part of one.
         region: ``(h, w)`` bool, where paint may go.
         foreground: ``(h, w)`` bool, the product.
         room: Distance to the nearest pixel outside the region, ``(h, w)`` float32, in pixels; 0 outside.
@@ -61,6 +62,7 @@ class Surface:
     """
 
     base: FloatMap
+    whole: FloatMap
     region: BoolMask
     foreground: BoolMask
     room: FloatMap
@@ -146,6 +148,7 @@ def measure(job: InpaintJob) -> tuple[Surface, tuple[slice, slice]]:
     sample = luminance[on_product if on_product.any() else region]
     surface = Surface(
         base=base,
+        whole=base,
         region=region,
         foreground=foreground,
         room=_room(region),

@@ -59,3 +59,17 @@ const recall = (key) => {
     return null;
   }
 };
+
+// The part of the address behind the `#`: what is shown, as `name=value&…`.
+const address = {
+  read: () => new URLSearchParams(location.hash.slice(1)),
+  write: (values) => {
+    const held = address.read();
+    for (const [name, value] of Object.entries(values)) {
+      if (value === null) held.delete(name);
+      else held.set(name, value);
+    }
+    const hash = held.toString();
+    if (hash !== location.hash.slice(1)) history.replaceState(null, "", `${location.pathname}${location.search}${hash && `#${hash}`}`);
+  },
+};

@@ -43,5 +43,7 @@ const title = (pair) => `${pair.id} ${pair.name}`;
 // Where the run was started; how many photographs have to be gone through until this pair is made.
 const remakeCommand = (pair) => {
   const command = pair.generation > 0 ? facts.commands.refilled : facts.commands.first;
-  return command.replace("{limit}", String(Math.floor(pair.stem / facts.perImage) + 1));
+  return command
+    .replace("{limit}", String(Math.floor(pair.stem / facts.perImage) + 1))
+    .replace("{rounds}", [...Array(pair.generation + 1).keys()].join(" "));
 };

@@ -1,10 +1,11 @@
-"""A bend: the part is out of line, its outline and texture with it, and a crease catches the light."""
+"""A bend: the part is out of line, its outline and texture with it, and creases catch the light."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from fmas.builtin.inpainter.filters import displace, smoothstep
+from fmas.builtin.inpainter.layers import share_of_light
 from fmas.builtin.inpainter.noise import fractal
 from fmas.builtin.inpainter.paths import random_place
 from fmas.builtin.inpainter.shapes import blob
@@ -15,33 +16,60 @@ __all__ = ["render"]
 
 
 def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Generator) -> FloatMap:
-    """Push the part out of line along a crease; see :mod:`fmas.builtin.inpainter.registry`."""
+    """Push the part out of line along a crease or a few; see :mod:`fmas.builtin.inpainter.registry`."""
     frame = surface.frame
     place = random_place(surface, rng, deep=0.6)
     # Things bend across their long axis.
-    angle = np.arctan2(frame.ux, -frame.uy) + rng.normal(0, 0.25)
+    angle = np.arctan2(frame.ux, -frame.uy) + rng.normal(0, 0.35)
     normal = (float(np.sin(angle)), float(-np.cos(angle)))
     height, width = surface.shape
     dx = (np.arange(width, dtype=np.float32) - np.float32(place[0]))[None, :]
     dy = (np.arange(height, dtype=np.float32) - np.float32(place[1]))[:, None]
     waver = fractal(surface.shape, rng, cell=max(4.0, surface.reach), octaves=2)
-    distance = dx * np.float32(normal[0]) + dy * np.float32(normal[1]) + np.float32(0.06 * surface.reach) * waver
-    field = blob(surface, rng, fill=(0.9, 1.0), roughness=0.1)
+    across = dx * np.float32(normal[0]) + dy * np.float32(normal[1])
+    beside = dy * np.float32(normal[0]) - dx * np.float32(normal[1])
+    bow = np.float32(rng.normal(0, 0.25) / surface.reach)
+    distance = across + bow * beside * beside + np.float32(0.12 * surface.reach) * waver
+    field = blob(surface, rng, fill=(0.85, 1.0), roughness=0.12)
     room = smoothstep(field, 0.0, max(1.0, 0.8 * float(field.max())))
-    push = np.float32(0.17 * surface.reach * min(1.0, intensity)) * room
+    push = np.float32(rng.uniform(0.14, 0.3) * surface.reach * min(1.0, intensity)) * room
     towards = 1.0 if rng.random() < 0.5 else -1.0
-    offsets = (push * np.float32(towards * part) for part in (-normal[1], normal[0]))
-    moved = displace(surface.base, *offsets)
-    return moved * (1 + _crease(surface, distance, normal, intensity) * room)[..., None]
+    # At the crease sideways, and on both sides a little towards it, as what stands up covers less of the ground.
+    drawn = np.float32(0.35) * np.tanh(distance / np.float32(max(2.0, 0.4 * surface.reach)))
+    shift = [
+        push * (np.float32(towards * side) + drawn * np.float32(part))
+        for side, part in ((-normal[1], normal[0]), (normal[0], normal[1]))
+    ]
+    moved = displace(surface.base, shift[0], shift[1])
+    product = displace(surface.foreground.astype(np.float32)[..., None], shift[0], shift[1])[..., 0]
+    shading = _creases(surface, distance, normal, intensity, rng) * room
+    # A gloss shows on black as well.
+    sheen = np.float32(0.4 * max(surface.level, 25.0) + max(0.0, 45.0 - surface.level))
+    # Black has nothing to lose and white nothing to gain: there the other slope shows.
+    losing, gaining = np.clip([surface.level / 60, (250 - surface.level) / 60], 0.15, 1).astype(np.float32)
+    shading = np.where(shading < 0, losing, gaining) * shading
+    # Half on what is there, half on the sheen of the whole: fine texture does not hide a fold.
+    return np.asarray(moved + (shading * product)[..., None] * (0.6 * moved + sheen), dtype=np.float32)
 
 
-def _crease(surface: Surface, distance: FloatMap, normal: tuple[float, float], intensity: float) -> FloatMap:
-    """Return the relative brightness of a roof-shaped fold: one slope is lit, the other shaded."""
+def _creases(
+    surface: Surface, distance: FloatMap, normal: tuple[float, float], intensity: float, rng: np.random.Generator
+) -> FloatMap:
+    """Return the relative brightness of folds side by side: of each, one slope is lit and the other shaded."""
     facing = normal[0] * surface.light[0] + normal[1] * surface.light[1]
     # Even along the light a fold shows, by what it reflects.
     facing = float(np.copysign(max(0.45, abs(facing)), facing))
-    sharp, wide = max(0.8, 0.1 * surface.reach), max(2.0, 0.5 * surface.reach)
-    roof = np.tanh(distance / np.float32(sharp)) * np.exp(-((distance / np.float32(wide)) ** 2))
-    ridge = np.exp(-((distance / np.float32(sharp)) ** 2))
-    depth = np.float32(min(0.8, surface.depth(intensity, 0.45)))
-    return np.asarray(depth * (np.float32(1.3 * facing) * roof + 0.35 * ridge), dtype=np.float32)
+    up = 1.0 if rng.random() < 0.6 else -1.0
+    total = np.zeros(surface.shape, np.float32)
+    for index in range(int(rng.choice([1, 1, 1, 2, 3]))):
+        offset = 0.0 if index == 0 else float(rng.uniform(0.3, 0.9) * surface.reach * rng.choice([-1, 1]))
+        sharp = max(0.8, rng.uniform(0.05, 0.18) * surface.reach)
+        wide = max(2.0, rng.uniform(0.25, 0.6) * surface.reach)
+        here = distance - np.float32(offset)
+        roof = np.tanh(here / np.float32(sharp)) * np.exp(-((here / np.float32(wide)) ** 2))
+        ridge = np.exp(-((here / np.float32(0.7 * sharp)) ** 2))
+        height = 1.0 if index == 0 else rng.uniform(0.35, 0.8)
+        total += np.float32(height) * (np.float32(1.3 * up * facing) * roof + np.float32(0.4 * up) * ridge)
+    along = np.clip(1 + 0.35 * fractal(surface.shape, rng, cell=max(4.0, 0.8 * surface.reach), octaves=2), 0.5, 1.5)
+    depth = np.float32(share_of_light(surface.depth(intensity, 0.42), 1.6))
+    return np.asarray(depth * total * along, dtype=np.float32)

@@ -13,7 +13,7 @@ import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, smoothstep
 from fmas.builtin.inpainter.lay import along_lay, grain_of, lay_of
-from fmas.builtin.inpainter.layers import Absorbance, absorb, tinted
+from fmas.builtin.inpainter.layers import Absorbance, absorb, lightens, share_of_light, tinted
 from fmas.builtin.inpainter.noise import fractal, streaks
 from fmas.builtin.inpainter.shapes import blob
 from fmas.builtin.inpainter.surface import Surface
@@ -73,7 +73,9 @@ def _front(surface: Surface, rng: np.random.Generator, angle: float) -> FloatMap
     nx, ny = -np.sin(angle), np.cos(angle)
     if rng.random() < 0.5:
         nx, ny = -nx, -ny
-    reach = 0.5 * (abs(frame.long * (frame.ux * nx + frame.uy * ny)) + abs(frame.short * (frame.uy * nx - frame.ux * ny)))
+    reach = 0.5 * (
+        abs(frame.long * (frame.ux * nx + frame.uy * ny)) + abs(frame.short * (frame.uy * nx - frame.ux * ny))
+    )
     dx = np.arange(width, dtype=np.float32)[None, :] - np.float32(frame.x)
     dy = np.arange(height, dtype=np.float32)[:, None] - np.float32(frame.y)
     wave = fractal(surface.shape, rng, cell=max(6.0, 1.5 * reach), octaves=4, persistence=0.4)
@@ -92,15 +94,15 @@ def _shaded(surface: Surface, intensity: float, rng: np.random.Generator, hue: A
     size = max(4.0, 1.3 * surface.reach)
     cloud = np.clip(0.85 + 0.25 * fractal(surface.shape, rng, cell=size, octaves=3), 0.35, 1.2)
     drift = fractal(surface.shape, rng, cell=size, octaves=2)
-    lighter = rng.random() < np.interp(surface.level, [40, 150, 200], [0.7, 0.4, 0.0])
-    depth = min(0.75, surface.depth(intensity, rng.uniform(0.35, 0.55)))
+    lighter = lightens(surface, rng, 0.4)
+    depth = surface.depth(intensity, rng.uniform(0.35, 0.55))
     if lighter:
         return _lightened(surface, patch * cloud, depth, hue)
-    painted = absorb(surface, patch * cloud, depth, hue)
+    painted = absorb(surface, patch * cloud, share_of_light(depth, 0.75), hue)
     if painted.shape[2] == 1:
         return painted
     # Where it drifts, what one channel loses another keeps.
-    shift = np.array([1.0, 0.1, -1.1], np.float32) * np.float32(0.25 * depth * surface.colour)
+    shift = np.array([1.0, 0.1, -1.1], np.float32) * np.float32(0.25 * min(1.0, depth) * surface.colour)
     return np.asarray(painted * (1 + (patch * drift)[..., None] * shift), dtype=np.float32)
 
 
@@ -108,7 +110,10 @@ def _bleached(surface: Surface, intensity: float, rng: np.random.Generator, hue:
     """Fade: lighter, and with less contrast and colour than around."""
     patch = _patch(surface, rng, (0.25, 0.8))
     cloud = np.clip(0.85 + 0.2 * fractal(surface.shape, rng, cell=max(4.0, surface.reach), octaves=3), 0.4, 1.2)
-    depth = min(0.75, surface.depth(intensity, 0.45))
+    depth = surface.depth(intensity, 0.45)
+    if surface.level > 200:
+        # White cannot fade: it yellows.
+        return absorb(surface, patch * cloud, share_of_light(depth), (0.7, 0.85, 1.45))
     flat = blur(surface.base, max(1.5, 3.0 * surface.scale))
     pale = flat.mean(axis=2, keepdims=True, dtype=np.float32)
     dull = np.float32(min(0.7, 0.7 * intensity)) * patch[..., None]
@@ -131,12 +136,16 @@ def _ground(surface: Surface, intensity: float, rng: np.random.Generator, hue: A
     # A tool mostly stops across its own direction.
     across = angle + (np.pi / 2 if rng.random() < 0.7 else 0.0) + rng.normal(0, 0.12)
     patch = _front(surface, rng, across) if rng.random() < 0.65 else _patch(surface, rng, (0.1, 0.5))
-    depth = min(0.8, surface.depth(intensity, rng.uniform(0.35, 0.55)))
-    brighter = rng.random() < np.interp(surface.level, [90, 200], [0.75, 0.1])
+    depth = surface.depth(intensity, rng.uniform(0.35, 0.55))
+    brighter = lightens(surface, rng, 0.6)
+    depth = depth if brighter else share_of_light(depth)
     stronger = rng.random() < 0.65
     texture = surface.base - blur(surface.base, max(3.0, 0.35 * surface.reach))
+    # A tool reaches the surface's texture, not what is printed or joined there.
+    limit = np.float32(4 * np.median(np.abs(texture[::2, ::2])) + 2)
+    texture = np.clip(texture, -limit, limit)
     lines = along_lay(texture, lay, 4 + 10 * surface.scale) if lay.strength > 0.12 else texture
-    gain = np.float32(1.6 * depth if stronger else -0.8 * depth)
+    gain = np.float32(1.6 * min(depth, 1.2) if stronger else -0.8 * min(depth, 1.0))
     marks = streaks(surface.shape, rng, angle=angle, width=2.5 * max(1.0, surface.scale), length=surface.frame.long)
     level = np.float32(max(surface.level, 25.0))
     shine = level * np.float32(depth) * ((0.75 if brighter else -0.75) + (0.28 if stronger else 0.08) * marks)
@@ -154,10 +163,12 @@ def _heated(surface: Surface, intensity: float, rng: np.random.Generator, hue: A
     size = max(1.0, float(field.max()))
     warp = fractal(surface.shape, rng, cell=max(4.0, size), octaves=3)
     heat = np.clip(field / np.float32(size) + 0.12 * warp, 0, 1)
-    depth = min(0.8, surface.depth(intensity, 0.5))
+    depth = share_of_light(surface.depth(intensity, 0.5), 0.8)
     # Brightness wavers as films of growing thickness reflect more, then less.
     film = heat**0.6 * (1 + 0.25 * np.cos(np.float32(rng.uniform(5.0, 9.0)) * heat + np.float32(rng.uniform(0, 6.3))))
     density = film * smoothstep(field, 0.0, 0.4 * size)
+    if surface.level < 35:
+        return _lightened(surface, density, surface.depth(intensity, 0.5), hue)
     if surface.base.shape[2] == 1 or rng.random() < 0.35:
         return absorb(surface, density, depth, (0.7, 1.0, 1.3))
     place = heat * (len(_TEMPER) - 1)

@@ -6,37 +6,44 @@ from types import MappingProxyType
 
 import numpy as np
 
-from fmas.builtin.inpainter.kinds import contamination, crack, dent, discoloration, hole, scratch, stain
+from fmas.builtin.inpainter.kinds import (
+    bend,
+    contamination,
+    crack,
+    dent,
+    discoloration,
+    fracture,
+    fray,
+    hole,
+    misprint,
+    missing,
+    scratch,
+    stain,
+)
 from fmas.builtin.inpainter.surface import Surface
 from fmas.builtin.inpainter.words import mentioned
 from fmas.types import Defect, FloatMap
 
 __all__ = ["render"]
 
-_WORDS = MappingProxyType(
-    {
-        "scratch": scratch.render,
-        "scuff": scratch.render,
-        "score": scratch.render,
-        "crack": crack.render,
-        "dent": dent.render,
-        "bump": dent.render,
-        "hole": hole.render,
-        "pit": hole.render,
-        "pore": hole.render,
-        "rust": stain.render,
-        "stain": stain.render,
-        "spot": stain.render,
-        "smear": stain.render,
-        "colo": discoloration.render,
-        "burn": discoloration.render,
-        "uneven": discoloration.render,
-        "dirt": contamination.render,
-        "dust": contamination.render,
-        "foreign": contamination.render,
-    }
+_BY_WORD = (
+    # Earlier lines win: "broken thread" is a fray, "burnt hole" is a hole.
+    (scratch.render, "scratch scuff scor groove abras graz gouge tool-mark"),
+    (crack.render, "crack fissure craz split fractur"),
+    (fray.render, "fray fuzz thread yarn worn wear rough pilling torn tear"),
+    (hole.render, "hole pit pore porosity blowhole punctur cavit pinhole void"),
+    (dent.render, "dent bump ding bulge blister dimple bubble press"),
+    (bend.render, "bend bent fold wrinkl crease warp kink buckl twist deform"),
+    (misprint.render, "misprint print label logo letter ink ghost registr"),
+    (missing.render, "missing absent lack incomplete unfill short-shot"),
+    (fracture.render_chip, "chip flak spall notch"),
+    (fracture.render_break, "broke break snapp corner"),
+    (stain.render, "rust corro stain spot smear smudge splash spill oil grease water coffee mold mould drip leak finger"),
+    (contamination.render, "dirt dust foreign fib hair lint swarf debris particle contamin residue glue drop insect burr"),
+    (discoloration.render, "colo burn scorch uneven fade bleach shade pale dark bright heat tarnish yellow grind polish"),
 )
-_ANY = (scratch.render, stain.render, dent.render, discoloration.render)
+_WORDS = MappingProxyType({word: render for render, words in _BY_WORD for word in words.split()})
+_ANY = (scratch.render, stain.render, stain.render, dent.render, discoloration.render, contamination.render, fray.render)
 
 
 def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Generator) -> FloatMap:

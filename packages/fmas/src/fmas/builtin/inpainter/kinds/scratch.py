@@ -7,7 +7,7 @@ from types import MappingProxyType
 import cv2
 import numpy as np
 
-from fmas.builtin.inpainter.filters import blur, mean_channel, smoothstep
+from fmas.builtin.inpainter.filters import blur, extent, mean_channel, smoothstep
 from fmas.builtin.inpainter.light import slope_towards
 from fmas.builtin.inpainter.noise import along, fractal
 from fmas.builtin.inpainter.paths import backbone
@@ -26,16 +26,22 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     body = float(rng.uniform(0.45, 1.0)) * (1 if gleams else -1)
     chance = rng.choice([_hairlines, _hairlines, _gouge, _scuff, _skips], p=[0.3, 0.2, 0.2, 0.2, 0.1])
     relief = (mentioned(defect, _WORDS) or chance)(surface, rng, body)
-    relief *= _touch(surface)
-    relief *= np.float32(1 / max(1.0, 0.8 * float(np.abs(relief).max())))
-    smooth = blur(surface.base, 1.5)
-    if surface.base.shape[2] == 3 and body > 0:
+    box = extent(np.abs(relief) > 0.01, pad=8)
+    if box is None:  # no room for a line: the finish leaves a speck
+        return surface.base
+    part, relief = surface.part(box), relief[box]
+    relief *= _touch(part)
+    relief *= np.float32(1.15 / max(0.1, float(np.abs(relief).max())))
+    smooth = blur(part.base, 1.5 + min(3.0, 0.1 * surface.texture))
+    if smooth.shape[2] == 3 and body > 0:
         # What lies under a coat has not its colour.
         grey = np.float32(0.55 * surface.colour)
         smooth = smooth * (1 - grey) + grey * mean_channel(smooth)[..., None]
     depth = np.float32(surface.depth(intensity, 0.75))
     worn = np.minimum(np.abs(relief), 1)[..., None] * np.float32(0.5 * min(1.0, intensity))
-    return surface.base + worn * (smooth - surface.base) + depth * relief[..., None] * smooth
+    painted = surface.base.copy()
+    painted[box] += worn * (smooth - part.base) + depth * relief[..., None] * smooth
+    return painted
 
 
 def _touch(surface: Surface) -> FloatMap:
@@ -43,7 +49,7 @@ def _touch(surface: Surface) -> FloatMap:
     luminance = mean_channel(surface.base)
     rough = min(1.0, surface.texture / 30.0)
     height = (blur(luminance, 1.0) - blur(luminance, 8.0)) / np.float32(max(8.0, 2.0 * surface.texture))
-    return np.clip(1 + np.float32(rough) * (height - np.float32(0.1)), 0.3, 1.3)
+    return np.clip(1 + np.float32(rough) * (height - np.float32(0.1)), 0.5, 1.3)
 
 
 def _thickness(surface: Surface, rng: np.random.Generator, least: float, most: float) -> float:
@@ -81,8 +87,8 @@ def _skips(surface: Surface, rng: np.random.Generator, body: float) -> FloatMap:
     """Let a tool chatter: short marks in a row."""
     relief = np.zeros(surface.shape, np.float32)
     spine = resample(backbone(surface, rng, bow=0.06, span=(0.5, 1.0)))
-    sigma = _thickness(surface, rng, 0.6, 1.4)
-    period = sigma * rng.uniform(6, 16)
+    sigma = _thickness(surface, rng, 0.75, 1.5)
+    period = min(sigma * rng.uniform(6, 16), len(spine) * STEP / 4)
     _cut(relief, surface, spine, rng, sigma=sigma, body=body, strength=1.0, period=period)
     return relief
 
@@ -108,7 +114,7 @@ def _scuff(surface: Surface, rng: np.random.Generator, body: float) -> FloatMap:
         cv2.polylines(
             canvas, [np.round(16 * line).astype(np.int32)], False, int(255 * strength), thick, cv2.LINE_AA, shift=4
         )
-    grooves = blur(canvas.astype(np.float32) / np.float32(255), 0.5 * thick)
+    grooves = blur(canvas.astype(np.float32) / np.float32(255), 0.35 * thick)
     haze = blur(grooves, max(1.5, 0.12 * width))
     lit = slope_towards(-grooves, surface.light) * np.float32(1.6 * thick)
     ragged = 1 + np.float32(0.5) * fractal(surface.shape, rng, cell=max(3.0, 0.5 * width), octaves=3)
@@ -146,13 +152,13 @@ def _cut(
     # Set down firmly, lifted slowly, or the other way round.
     start, stop = (0.06, 0.4) if rng.random() < 0.5 else (0.25, 0.25)
     pressure = smoothstep(band.t, 0.0, start) * smoothstep(1 - band.t, 0.0, stop)
-    pressure *= 0.45 + 0.55 * along(band.t, rng, knots=6)
+    pressure *= 0.55 + 0.45 * along(band.t, rng, knots=6)
     gaps = along(band.t, rng, knots=14)
-    if rng.random() < 0.35:
-        pressure *= smoothstep(gaps, 0.2, 0.4)
+    if rng.random() < 0.35 and period is None:
+        pressure *= smoothstep(gaps, 0.15, 0.35)
     if period is not None:
-        beat = np.cos(band.t * np.float32(0.5 * len(line) / period * 2 * np.pi) + 2 * gaps)
-        pressure *= smoothstep(beat, -0.3, 0.6)
+        beat = np.cos(band.t * np.float32(STEP * len(line) / period * 2 * np.pi) + 2 * gaps)
+        pressure *= 0.25 + 0.75 * smoothstep(beat, -0.5, 0.4)
     width = sigma * (0.5 + 0.5 * pressure)
     across = band.offset / width
     core = np.exp(-0.5 * across**2)
@@ -181,6 +187,7 @@ _WORDS = MappingProxyType(
         "score": _gouge,
         "groove": _gouge,
         "hairline": _hairlines,
+        "long": _hairlines,
         "fine": _hairlines,
     }
 )

@@ -13,7 +13,7 @@ import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, smoothstep
 from fmas.builtin.inpainter.lay import relief_of
-from fmas.builtin.inpainter.layers import Absorbance, absorb, scatter
+from fmas.builtin.inpainter.layers import Absorbance, absorb, scatter, share_of_light
 from fmas.builtin.inpainter.noise import along, fractal, streaks
 from fmas.builtin.inpainter.shapes import blob, coverage, fitted, scattered
 from fmas.builtin.inpainter.strokes import band_around
@@ -61,13 +61,15 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     colour, luck = _UNNAMED[int(rng.integers(len(_UNNAMED)))], rng.random()
     named = mentioned(defect, ABSORBANCE)
     # Dirt darkens; on something dark already, residue is what shows.
-    pale = mentioned(defect, _PALE) or (named is None and luck < np.interp(surface.level, [30, 90, 190], [0.6, 0.2, 0]))
+    pale = mentioned(defect, _PALE) or (
+        named is None and luck < np.interp(surface.level, [30, 60, 90, 190], [1.0, 0.5, 0.2, 0])
+    )
     density = spread(surface, rng)
     if pale:
         return scatter(surface, density, surface.depth(intensity, 0.75), (1.0, 1.0, 0.96))
     full = rng.uniform(0.45, 0.7)
     wet = 0.5 * min(1.0, intensity) if spread is _soaked else 0.0
-    return absorb(surface, density, min(0.88, surface.depth(intensity, full)), named or colour, wet=wet)
+    return absorb(surface, density, share_of_light(surface.depth(intensity, full), 0.88), named or colour, wet=wet)
 
 
 def _size(field: FloatMap) -> float:

@@ -1,0 +1,184 @@
+"""The segmenter ``sam-hf``: SAM and SAM 2 are pointed at the centre, SAM 3 is asked for the product by its name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from pydantic import BaseModel, ConfigDict, Field
+
+from fmas.errors import ComponentError, ConfigError
+from fmas.options import parse_options
+from fmas.secrecy import one_line
+from fmas.specs import Options
+from fmas.types import Fingerprint, Foreground, RGBImage
+from fmas_providers.devices import DTypeName, resolve_device, resolve_dtype
+from fmas_providers.segmentation.prompts import centre_and_border
+from fmas_providers.segmentation.ranking import Proposal, RankingOptions, choose_foreground
+from fmas_providers.transformers_sam.families import Family, family_for
+
+__all__ = ["SAMHFOptions", "SAMHFSegmenter", "create"]
+
+_VERSION = "1"  # raise it whenever the same picture would get another mask
+
+
+class SAMHFOptions(BaseModel):
+    """Options of the segmenter ``sam-hf``.
+
+    Attributes:
+        model: A repository on the Hugging Face hub, or a folder that ``save_pretrained`` wrote.
+        revision: The commit, tag or branch to load; the commit that it turned out to be is recorded.
+        object: What SAM 3 is asked for; the run's ``--object`` when not given.
+        threshold: Instances that SAM 3 is less sure of are left out.
+        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        dtype: ``auto`` takes bfloat16 on a GPU, float32 on a CPU.
+        local_files_only: Never ask the network; the weights must be there.
+        ranking: How the product is chosen among the masks.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field(default="facebook/sam2.1-hiera-base-plus", min_length=1)
+    revision: str | None = None
+    object: str | None = Field(default=None, min_length=1)
+    threshold: float = Field(default=0.3, ge=0.0, le=1.0)
+    device: str = "auto"
+    dtype: DTypeName = "auto"
+    local_files_only: bool = False
+    ranking: RankingOptions = RankingOptions()
+
+
+def create(options: Options) -> SAMHFSegmenter:
+    """Return the segmenter; ``options`` are those of :class:`SAMHFOptions`. Weights come with the first picture."""
+    return SAMHFSegmenter(parse_options(SAMHFOptions, options, section="segmenter"))
+
+
+class SAMHFSegmenter:
+    """Segments with a SAM of transformers.
+
+    Raises:
+        ConfigError: If there is no such model, it is no SAM, or SAM 3 is not told what to look for.
+    """
+
+    def __init__(self, options: SAMHFOptions) -> None:
+        self._options = options
+        config = _read_config(options)
+        self._family: Family = family_for(str(config.model_type))
+        self._commit = str(getattr(config, "_commit_hash", None) or _folder_state(Path(options.model).expanduser()))
+        if self._family.text and options.object is None:
+            raise ConfigError(
+                "expected the product's name for SAM 3, got none; give --object, or --set segmenter.object=…"
+            )
+        self._loaded: tuple[Any, Any] | None = None
+
+    def fingerprint(self) -> Fingerprint:
+        """Return name, version, options and the weights' commit; the product's name counts only where it is used."""
+        unused = {"device", "local_files_only"} | (set() if self._family.text else {"object", "threshold"})
+        config = self._options.model_dump(mode="json", exclude=unused)
+        return Fingerprint(
+            "sam-hf", f"{_VERSION}+transformers{transformers.__version__}", config | {"weights": self._commit}
+        )
+
+    def segment(self, image: RGBImage) -> Foreground:
+        """Return the product's mask, or the whole picture when SAM finds none.
+
+        Args:
+            image: ``(H, W, 3)`` uint8 RGB.
+
+        Raises:
+            ComponentError: If the weights cannot be loaded.
+        """
+        image = np.ascontiguousarray(image)
+        with torch.inference_mode():
+            proposals = self._named(image) if self._family.text else self._pointed(image)
+        return choose_foreground(proposals, image.shape[:2], self._options.ranking)
+
+    def _model(self) -> tuple[Any, Any]:
+        if self._loaded is None:
+            self._loaded = _load(self._family, self._options)
+        return self._loaded
+
+    def _pointed(self, image: RGBImage) -> list[Proposal]:
+        """Ask with and without the corners; the picture is embedded once for both."""
+        model, processor = self._model()
+        embedding, proposals = None, []
+        for border in (True, False):
+            points, labels = centre_and_border(*image.shape[:2], border=border)
+            inputs = processor(
+                images=image,
+                input_points=[[points.tolist()]],
+                input_labels=[[labels.tolist()]],
+                return_tensors="pt",
+            )
+            sizes = [inputs.pop(name) for name in ("original_sizes", "reshaped_input_sizes") if name in inputs]
+            pixels = inputs.pop("pixel_values").to(model.device, model.dtype)
+            if embedding is None:
+                embedding = model.get_image_embeddings(pixels)
+            asked = {name: value.to(model.device) for name, value in inputs.items() if name.startswith("input_")}
+            asked["input_points"] = asked["input_points"].to(model.dtype)
+            output = model(**asked, **{self._family.embeds_as: embedding}, multimask_output=True)
+            masks = processor.image_processor.post_process_masks(output.pred_masks.float().cpu(), *sizes)[0]
+            ratings = output.iou_scores.float().cpu().reshape(-1).tolist()
+            found = masks.reshape(-1, *masks.shape[-2:]).numpy().astype(np.bool_)
+            proposals += [Proposal(mask, rating) for mask, rating in zip(found, ratings, strict=True)]
+        return proposals
+
+    def _named(self, image: RGBImage) -> list[Proposal]:
+        """Ask for every instance of the product."""
+        model, processor = self._model()
+        inputs = processor(images=image, text=self._options.object, return_tensors="pt").to(model.device)
+        if "pixel_values" in inputs:
+            inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
+        (found,) = processor.post_process_instance_segmentation(
+            model(**inputs), threshold=self._options.threshold, mask_threshold=0.5, target_sizes=[image.shape[:2]]
+        )
+        return [
+            Proposal(mask.cpu().numpy().astype(np.bool_), float(score))
+            for mask, score in zip(found["masks"], found["scores"], strict=True)
+        ]
+
+
+def _read_config(options: SAMHFOptions) -> Any:  # noqa: ANN401 (transformers' own classes)
+    folder = Path(options.model).expanduser()
+    if not folder.is_dir() and options.model.startswith((".", "/", "~")):
+        raise ConfigError(
+            f"expected a folder or the id of a repository on the Hugging Face hub, got {options.model!r}; mend it"
+        )
+    try:
+        return transformers.AutoConfig.from_pretrained(
+            str(folder) if folder.is_dir() else options.model,
+            revision=options.revision,
+            local_files_only=options.local_files_only,
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise ConfigError(
+            f"expected the model {options.model!r} on this machine or the network to fetch it, got "
+            f"{one_line(error)[:300]}; check segmenter.model, accept its licence on the hub if it asks for that, or "
+            f"fetch it once where there is a network: hf download {options.model}"
+        ) from error
+
+
+def _folder_state(folder: Path) -> str:
+    """Return names and sizes of a folder's files, as a text that changes when weights are exchanged."""
+    return ",".join(f"{path.name}:{path.stat().st_size}" for path in sorted(folder.glob("*")) if path.is_file())
+
+
+def _load(family: Family, options: SAMHFOptions) -> tuple[Any, Any]:
+    device = resolve_device(options.device)
+    folder = Path(options.model).expanduser()
+    source = str(folder) if folder.is_dir() else options.model
+    where = {"revision": options.revision, "local_files_only": options.local_files_only}
+    try:
+        model = getattr(transformers, family.model).from_pretrained(
+            source, dtype=resolve_dtype(options.dtype, device, half=torch.bfloat16), **where
+        )
+        processor = getattr(transformers, family.processor).from_pretrained(source, **where)
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
+        raise ComponentError(
+            f"expected to load {options.model!r} as {family.model}, got {type(error).__name__}: "
+            f"{one_line(error)[:300]}; check that all of its files are there"
+        ) from error
+    return model.to(device).eval(), processor

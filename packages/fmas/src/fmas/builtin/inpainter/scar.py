@@ -1,0 +1,127 @@
+"""The fresh surface that is left where material came off: its relief, its tone, its own roughness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fmas.builtin.inpainter.filters import blur, mean_channel, smoothstep
+from fmas.builtin.inpainter.grain import borrow_grain
+from fmas.builtin.inpainter.light import slope_towards
+from fmas.builtin.inpainter.noise import fractal
+from fmas.builtin.inpainter.shapes import coverage
+from fmas.builtin.inpainter.surface import Surface
+from fmas.types import FloatMap
+
+__all__ = ["Scar", "facetted", "flat", "reveal", "shelled"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scar:
+    """What a scar looks like.
+
+    Attributes:
+        height: Its relief, ``(h, w)`` float32, in pixels; below 0 is below the surface.
+        tone: How much darker (below 0) or lighter the fresh material is, relative to the strength of the defect.
+        rough: How much of that strength its fine roughness takes, 0..1.
+    """
+
+    height: FloatMap
+    tone: float
+    rough: float
+
+
+def _edge(rng: np.random.Generator, field: FloatMap) -> FloatMap:
+    """Return the fall from the surface to the scar, ``(h, w)`` float32, in pixels: a crisp step, here high, there low."""
+    step = fractal(field.shape, rng, cell=max(4.0, 2.0 * float(field.max())), octaves=2) * np.float32(0.6) + 1
+    return -np.float32(rng.uniform(0.5, 1.2)) * np.maximum(step, 0.15) * smoothstep(field, -0.8, 1.6)
+
+
+def facetted(surface: Surface, rng: np.random.Generator, field: FloatMap) -> Scar:
+    """Return a scar of a few uneven faces that meet in ridges, as rock and ceramics break."""
+    size = max(1.0, float(field.max()))
+    height, width = surface.shape
+    row, column = np.unravel_index(int(field.argmax()), field.shape)
+    dx = (np.arange(width, dtype=np.float32) - np.float32(column))[None, :]
+    dy = (np.arange(height, dtype=np.float32) - np.float32(row))[:, None]
+    warp = fractal(surface.shape, rng, cell=max(3.0, 0.9 * size), octaves=3, persistence=0.55) * np.float32(0.25 * size)
+    relief = np.full(surface.shape, np.float32(-1e6))
+    for _ in range(int(rng.integers(2, 6))):
+        turn, steep, shift = rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.45), rng.uniform(-0.25, 0.25) * size
+        plane = np.float32(steep * np.cos(turn)) * dx + np.float32(steep * np.sin(turn)) * dy + np.float32(shift)
+        relief = np.maximum(relief, plane + np.float32(0.4 * steep) * warp)
+    return Scar(relief + _edge(rng, field), rng.uniform(-0.9, 0.35), rng.uniform(0.1, 0.5))
+
+
+def shelled(surface: Surface, rng: np.random.Generator, field: FloatMap) -> Scar:
+    """Return a smooth hollow with faint shells round the point of the blow, as glass and flint break."""
+    size = max(1.0, float(field.max()))
+    height, width = surface.shape
+    row, column = np.unravel_index(int(field.argmax()), field.shape)
+    turn = rng.uniform(0, 2 * np.pi)
+    blow = (column + 1.1 * size * np.cos(turn), row + 1.1 * size * np.sin(turn))
+    dx = (np.arange(width, dtype=np.float32) - np.float32(blow[0]))[None, :]
+    dy = (np.arange(height, dtype=np.float32) - np.float32(blow[1]))[:, None]
+    warp = fractal(surface.shape, rng, cell=max(4.0, 1.5 * size), octaves=2)
+    distance = np.hypot(dx, dy) + np.float32(0.25 * size) * warp
+    spacing = max(3.0, rng.uniform(0.3, 0.7) * size)
+    # Shells are close together near the blow and run out away from it.
+    shells = np.sin(np.sqrt(np.maximum(distance, 0) * np.float32(size)) * np.float32(2 * np.pi / spacing))
+    ripple = np.float32(rng.uniform(0.0, 0.07) * spacing) * shells * smoothstep(2.2 * size - distance, 0.0, 2.0 * size)
+    # Deep where the blow fell, running out on the other side.
+    hollow = -smoothstep(field, 0.0, rng.uniform(0.5, 1.0) * size) * np.float32(0.35 * size)
+    ramp = np.float32(rng.uniform(0.05, 0.35)) * distance
+    return Scar(hollow + ramp + ripple + _edge(rng, field), rng.uniform(-0.7, 0.5), rng.uniform(0.1, 0.3))
+
+
+def flat(surface: Surface, rng: np.random.Generator, field: FloatMap) -> Scar:
+    """Return the even ground under a coat that came off, with one or two steps of it left at the edge."""
+    size = max(1.0, float(field.max()))
+    uneven = fractal(surface.shape, rng, cell=max(4.0, size), octaves=3)
+    relief = np.float32(0.02 * size) * uneven + _edge(rng, field)
+    if rng.random() < 0.5:
+        inner = field - np.float32(size * rng.uniform(0.15, 0.4)) * (1 + uneven)
+        relief += np.float32(0.6) * _edge(rng, inner)
+    tone = rng.uniform(0.4, 1.0) * (1 if rng.random() < np.clip((210 - surface.level) / 160, 0.15, 0.8) else -1)
+    return Scar(relief, tone, rng.uniform(0.08, 0.25))
+
+
+def reveal(
+    surface: Surface, under: FloatMap, rng: np.random.Generator, field: FloatMap, scar: Scar, intensity: float
+) -> FloatMap:
+    """Show a scar inside an outline.
+
+    Args:
+        surface: The photograph.
+        under: What has been painted so far, ``(h, w, C)`` float32.
+        rng: Where the randomness comes from.
+        field: The outline as a signed distance, ``(h, w)`` float32, positive inside, in pixels.
+        scar: What there is to see.
+        intensity: Severity times the component's strength.
+
+    Returns:
+        The painted window, ``(h, w, C)`` float32.
+    """
+    size = max(1.0, float(field.max()))
+    depth = np.float32(min(0.9, surface.depth(intensity, 0.62)))
+    inside = coverage(field, 1.4)
+    bumps = fractal(surface.shape, rng, cell=max(2.5, 0.45 * size), octaves=4, persistence=0.75)
+    roughness = np.float32(0.2 * scar.rough * min(size, 6.0)) * bumps
+    lean = slope_towards(scar.height + roughness, surface.light)
+    inner = lean[field > 1] if (field > 1).any() else lean[field > 0]
+    lean = lean - np.float32(round(float(inner.mean()), 3) if inner.size else 0) * np.float32(0.5)
+    shading = np.float32(scar.tone) + np.float32(1.1) * np.tanh(lean) + np.float32(0.25 * scar.rough) * bumps
+    smooth = blur(surface.base, max(1.5, 0.5 * size))
+    if surface.base.shape[2] == 3:
+        # Under its skin a thing has less colour.
+        pale = np.float32(0.35 * surface.colour * rng.random())
+        smooth = smooth * (1 - pale) + pale * mean_channel(smooth)[..., None]
+    keep = np.float32(np.clip(0.75 - 1.8 * intensity, 0.0, 0.75))
+    fine = (surface.base - smooth) * keep + borrow_grain(surface.whole, rng, surface.shape) * (1 - keep)
+    # What is bright already has little left to gain.
+    headroom = np.float32(np.clip((245 - surface.level) / max(1.0, surface.level * depth), 0.15, 1.0))
+    shading = np.clip(shading, -1.2, 1.3)
+    tone = 1 + depth * np.where(shading > 0, headroom * shading, shading)
+    ground = smooth * tone[..., None] + fine * np.minimum(1, tone)[..., None]
+    return np.asarray(under + inside[..., None] * (ground - under), dtype=np.float32)
