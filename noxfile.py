@@ -26,6 +26,7 @@ nox.options.sessions = [
     "docs",
     "interop",
     "vision",
+    "providers",
     "kernels",
     "browser",
 ]
@@ -175,10 +176,18 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session
+def providers(session: nox.Session) -> None:
+    """Ask the real SDKs of OpenAI, Anthropic and diffusers, offline: a fake service, tiny models (2 GB to install)."""
+    install(session, "-e", "packages/fmas", "-e", "packages/fmas-providers[openai,anthropic,diffusers]", *TEST_TOOLS)
+    session.run("pytest", "-n", "2", "tests/providers", *session.posargs, env=QUIET_HOUSE)
+
+
+@nox.session
 def vision(session: nox.Session) -> None:
-    """Insert WDAM into the ResNets of torchvision, timm and transformers; ONNX and hub (2 GB to install, offline)."""
+    """Run what needs torchvision: WDAM in foreign ResNets, SAM, LPIPS; ONNX and hub (2 GB to install, offline)."""
     outside = ("torchvision", "timm", "transformers", "onnx", "onnxruntime", "onnxscript")
-    install(session, "-e", "packages/wdam[hub]", *outside, *TEST_TOOLS)
+    ours = ("-e", "packages/wdam[hub]", "-e", "packages/fmas", "-e", "packages/fmas-providers[sam,sam-hf,lpips]")
+    install(session, *ours, *outside, *TEST_TOOLS)
     # tests/vision must be named as well: its conftest.py makes torchvision importable beside CPU torch.
     chosen = ("tests/vision", *(f"tests/wdam/test_{job}.py" for job in ("docs_wdam", "hub", "onnx")))
     session.run("pytest", "-n", "2", *chosen, *session.posargs, env=QUIET_HOUSE)

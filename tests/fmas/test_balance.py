@@ -178,7 +178,7 @@ def test_held_out_photographs_do_not_count(make_config):
 def test_a_run_keeps_the_proportions(run, rows):
     out, summary = run(per_image=4, balance="hairline_crack=3,oil_stain=1")
     assert Counter(row["defect"] for row in rows(out)) == {"hairline_crack": 18, "oil_stain": 6}
-    assert summary.shares == (Share("hairline_crack", 0.75, 18), Share("oil_stain", 0.25, 6))
+    assert summary.balance == (Share("hairline_crack", 0.75, 18), Share("oil_stain", 0.25, 6))
     assert summary.to_json()["balance"][0] == {"name": "hairline_crack", "asked": 0.75, "made": 18}
 
 
@@ -220,7 +220,7 @@ def test_without_balance_chance_decides_as_before(run, tmp_path, rows):
         for number in range(6)
     ]
     assert [row["defect"] for row in rows(out)] == expected
-    assert summary.shares == ()
+    assert summary.balance == ()
 
 
 def test_an_unknown_name_ends_the_run_before_anything_is_painted(run, fakes, tmp_path):

@@ -155,8 +155,57 @@ def test_large_boxes_are_reduced_without_changing_what_the_score_says() -> None:
 def test_the_score_follows_the_documented_formula_on_one_pixel() -> None:
     original, candidate = np.zeros((1, 1, 3), np.uint8), np.full((1, 1, 3), 255, np.uint8)
     score = BuiltinSelector().score(original, candidate, np.ones((1, 1), bool))
-    # black to white is dE = 100 and nothing has structure: 0.5 * 100 / 120
-    assert score == pytest.approx(0.5 * 100 / 120, abs=1e-4)  # 8-bit white is L = 100 up to float32
+    # Black to white is dE = 100 and nothing has structure; at each size the pixel is a quarter of what it was, and the
+    # one pixel of 64 that counts.
+    at_sizes = [0.5 * 100 / 120 / 4**scale / np.sqrt(64) for scale in range(4)]
+    assert score == pytest.approx(np.mean(np.power(at_sizes, 4)) ** 0.25, rel=1e-5)
+
+
+def test_a_patch_of_64_pixels_is_seen_whole_and_more_adds_nothing_at_full_size() -> None:
+    image = np.full((80, 80, 3), 128, np.uint8)
+    selector = BuiltinSelector(SelectorOptions(scales=1, structure_weight=0.0))
+    scores = []
+    for side in (4, 8, 16, 40):
+        mask = _box_mask((80, 80), 20, 20, 20 + side, 20 + side)
+        scores.append(selector.score(image, _blend(image, np.where(mask[..., None], 60.0, 0.0), 1.0), mask))
+    assert scores[0] == pytest.approx(scores[1] / 2)
+    assert scores[1] == pytest.approx(scores[2]) == pytest.approx(scores[3])
+
+
+@pytest.mark.parametrize("surface", SURFACES)
+def test_faint_pixels_in_the_mask_do_not_dilute_a_clear_mark(surface: str) -> None:
+    image = _surface(surface)
+    narrow = _box_mask(image.shape[:2], 60, 40, 63, 120)
+    candidate = _blend(image, np.where(narrow[..., None], 70.0, 0.0), 1.0)
+    wide = _box_mask(image.shape[:2], 40, 40, 120, 120)
+    shadowed = _blend(candidate, np.where((wide & ~narrow)[..., None], -6.0, 0.0), 1.0)
+    selector = BuiltinSelector()
+    alone, with_shadow = selector.score(image, candidate, narrow), selector.score(image, shadowed, wide)
+    assert 0.95 * alone < with_shadow < 1.6 * alone
+
+
+@pytest.mark.parametrize("angle", [0, 30, 45, 90])
+def test_a_scratch_scores_alike_however_it_lies(angle: int) -> None:
+    image = _surface("grey")
+    line = np.zeros(image.shape[:2], np.uint8)
+    direction = np.array([np.cos(np.radians(angle)), np.sin(np.radians(angle))])
+    start, end = (tuple(int(value) for value in np.rint(80 + sign * 50 * direction)) for sign in (-1, 1))
+    cv2.line(line, start, end, 1, 3)
+    mask = line > 0
+    score = BuiltinSelector().score(image, _blend(image, np.where(mask[..., None], -60.0, 0.0), 1.0), mask)
+    assert score == pytest.approx(0.24, abs=0.03)
+
+
+def test_a_busy_surface_hides_what_a_smooth_one_shows() -> None:
+    rng = np.random.default_rng(3)
+    smooth = np.full((120, 120, 3), 128, np.uint8)
+    busy = np.clip(128 + rng.normal(0, 40, (120, 120, 1)) + np.zeros(3), 0, 255).astype(np.uint8)
+    mask = _box_mask((120, 120), 40, 40, 80, 80)
+    colours = BuiltinSelector(SelectorOptions(structure_weight=0.0, scales=1))
+    on_smooth, on_busy = (
+        colours.score(image, _blend(image, np.where(mask[..., None], 12.0, 0.0), 1.0), mask) for image in (smooth, busy)
+    )
+    assert on_busy < 0.75 * on_smooth
 
 
 def test_a_lone_pixel_at_each_end_of_a_huge_box_is_not_lost() -> None:
@@ -165,7 +214,7 @@ def test_a_lone_pixel_at_each_end_of_a_huge_box_is_not_lost() -> None:
     mask[0, 0] = mask[-1, -1] = True
     darker = image.copy()
     darker[:60, :60] = 20
-    assert BuiltinSelector(SelectorOptions(working_size=64)).score(image, darker, mask) > 0.1
+    assert BuiltinSelector(SelectorOptions(working_size=64)).score(image, darker, mask) > 0
 
 
 @settings(max_examples=60, deadline=None)

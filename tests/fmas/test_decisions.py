@@ -64,6 +64,16 @@ def test_line_survives_the_way_to_the_disk(note, stem, verdict):
     assert Decision.from_line(line) == decision
 
 
+def test_secrets_reach_neither_the_file_nor_a_message(layout, monkeypatch):
+    monkeypatch.setenv("SOME_API_KEY", "sk-0123456789")
+    DecisionLog(layout).append(Decision(1, A, "drop", "why? sk-0123456789!"))
+    assert read_decisions(layout).note(1, A) == "why? <SOME_API_KEY>!"
+    layout.decisions.write_bytes(b"sk-0123456789\n")
+    with pytest.raises(OutputError) as error:
+        read_decisions(layout)
+    assert "sk-01" not in str(error.value)
+
+
 def test_lone_surrogates_in_a_note_are_kept(layout):
     DecisionLog(layout).append(Decision(1, A, "drop", "\udc80"))
     assert read_decisions(layout).note(1, A) == "\udc80"

@@ -16,6 +16,7 @@ from fmas.manifest import ManifestIndex
 from fmas.preview import preview_run
 from fmas.refill import dropped_pictures
 from fmas.report import write_report
+from fmas.reselect import reselect
 from fmas.validate import validate_output
 
 
@@ -317,3 +318,43 @@ def test_row_with_another_generation_than_its_line_is_found(run, decide):
     path.write_text(content, encoding="utf-8")
     messages = [str(problem) for problem in validate_output(out).problems]
     assert any("expected generation 1 as in its line, got 0" in message for message in messages)
+
+
+def test_choosing_another_candidate_leaves_the_drop_with_the_picture_it_was_about(run, decide, rows, tree):
+    settings = {"candidates": 4, "select": {"band": [0.0, 0.01]}}
+    out, _ = run(**settings)
+    before = rows(out)
+    reselect(out, (0.9, 1.0))
+    changed = next(row["stem"] for row, old in zip(rows(out), before, strict=True) if row != old)
+    assert rows(out)[changed]["image_sha256"] != before[changed]["image_sha256"]
+    reselect(out, (0.0, 0.01))
+    dropped = decide(out, changed)
+    reselect(out, (0.9, 1.0))
+    assert dropped_pictures(layout_of(out)) == 0  # another picture: nobody decided about it
+    assert run(candidates=4, select={"band": [0.9, 1.0]})[1].refilled == 0
+    reselect(out, (0.0, 0.01))
+    assert rows(out)[changed]["image_sha256"] == dropped
+    assert dropped_pictures(layout_of(out)) == 1  # the same picture, and what was decided about it
+    assert run(**settings)[1].refilled == 1
+    assert rows(out)[changed]["generation"] == 1
+    reselect(out, (0.9, 1.0))
+    assert rows(out)[changed]["generation"] == 1
+    stronger = decide(out, changed)
+    assert run(candidates=4, select={"band": [0.9, 1.0]})[1].refilled == 1
+    assert rows(out)[changed]["generation"] == 2
+    assert rows(out)[changed]["image_sha256"] != stronger
+    assert validate_output(out).problems == ()
+
+
+def test_place_that_waits_for_its_next_picture_is_left_alone_by_select(run, decide, fakes, rows):
+    settings = {"candidates": 3, "select": {"band": [0.0, 0.01]}}
+    out, _ = run(**settings)
+    decide(out, 2)
+    fakes["inpainter"].paint = lambda job: job.image
+    assert run(**settings)[1].failed == 1
+    reselect(out, (0.9, 1.0))
+    assert 2 not in {row["stem"] for row in rows(out)}
+    fakes["inpainter"].paint = None
+    assert run(candidates=3, select={"band": [0.9, 1.0]})[1].refilled == 1
+    assert rows(out)[2]["generation"] == 1
+    assert validate_output(out).problems == ()

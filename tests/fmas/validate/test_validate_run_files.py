@@ -240,6 +240,16 @@ def failure_not_listed(f):
     f.write_lines()
 
 
+@case("decisions")
+def decision_that_is_none(f):
+    (f.out / "decisions.jsonl").write_text('{"stem": 0}\n')
+
+
+@case("decisions")
+def decisions_that_are_a_folder(f):
+    (f.out / "decisions.jsonl").mkdir()
+
+
 @case("metadata")
 def metadata_missing(f):
     (f.dataset / "metadata.jsonl").unlink()

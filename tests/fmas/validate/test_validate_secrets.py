@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from fmas.decisions import Decision
 from fmas.validate import Rule, validate_output
 
 UNSPEAKABLE = 'sk-"quoted"&ümläut-0123456789'
@@ -17,7 +18,7 @@ UNSPEAKABLE = 'sk-"quoted"&ümläut-0123456789'
     [
         ("report.html", f"<p>{UNSPEAKABLE}</p>"),
         ("report.html", "<p>sk-&quot;quoted&quot;&amp;ümläut-0123456789</p>"),
-        ("decisions.jsonl", json.dumps({"key": UNSPEAKABLE})),
+        ("decisions.jsonl", Decision(0, "0" * 64, "keep", UNSPEAKABLE).to_line().decode()),
         ("cache/answer.json", json.dumps({"key": UNSPEAKABLE}, ensure_ascii=False)),
         ("notes.md", "x" * (2**20 - 10) + UNSPEAKABLE),
     ],

@@ -6,14 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fmas import hookimpl
-from fmas.specs import LLMSpec
+from fmas.specs import InpainterSpec, LLMSpec, SegmenterSpec, SelectorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from fmas.specs import Options
 
-__all__ = ["fmas_register_llms"]
+__all__ = [
+    "fmas_register_inpainters",
+    "fmas_register_llms",
+    "fmas_register_segmenters",
+    "fmas_register_selectors",
+]
 
 
 def _install(extra: str) -> str:
@@ -46,5 +51,67 @@ def fmas_register_llms() -> list[LLMSpec]:
             _create("anthropic.llm"),
             requires=("anthropic",),
             install=_install("anthropic"),
+        ),
+    ]
+
+
+@hookimpl
+def fmas_register_segmenters() -> list[SegmenterSpec]:
+    """Return the segmenters."""
+    return [
+        SegmenterSpec(
+            "sam",
+            "Segment Anything (ViT-B, L or H) from a checkpoint file.",
+            _create("segment_anything.segmenter"),
+            requires=("torch", "torchvision", "segment_anything"),
+            install=_install("sam"),
+            elsewhere=True,
+        ),
+        SegmenterSpec(
+            "sam-hf",
+            "SAM, SAM 2 or SAM 3 from the Hugging Face hub; SAM 3 is asked for the product by its name.",
+            _create("transformers_sam.segmenter"),
+            requires=("torch", "torchvision", "transformers"),
+            install=_install("sam-hf"),
+            elsewhere=True,
+            takes_object=True,
+        ),
+    ]
+
+
+@hookimpl
+def fmas_register_inpainters() -> list[InpainterSpec]:
+    """Return the inpainters."""
+    return [
+        InpainterSpec(
+            "diffusers",
+            "Stable Diffusion, SDXL, SD 3, Flux, Qwen-Image or another inpainting pipeline, by id or folder.",
+            _create("diffusers.inpainter"),
+            requires=("torch", "diffusers", "transformers"),
+            install=_install("diffusers"),
+            elsewhere=True,
+        ),
+        InpainterSpec(
+            "openai-images",
+            "OpenAI's image model; it knows no seed and repaints the whole crop.",
+            _create("openai.images"),
+            requires=("openai",),
+            install=_install("openai"),
+            elsewhere=True,
+        ),
+    ]
+
+
+@hookimpl
+def fmas_register_selectors() -> list[SelectorSpec]:
+    """Return the selectors."""
+    return [
+        SelectorSpec(
+            "lpips",
+            "The learned perceptual distance of the paper.",
+            _create("lpips.selector"),
+            requires=("torch", "torchvision", "lpips"),
+            install=_install("lpips"),
+            elsewhere=True,
         ),
     ]

@@ -103,9 +103,12 @@ class RunComponents:
     def from_config(cls, config: RunConfig, registry: PluginRegistry) -> RunComponents:
         """Find the components that ``config`` names; unknown names and wrong options fail here."""
         live = registry.spec("llm", config.llm.name).live
+        segmenter = config.segmenter
+        if registry.spec("segmenter", segmenter.name).takes_object and "object" not in segmenter.options:
+            segmenter = ComponentConfig.model_validate(segmenter.model_dump() | {"object": config.object_name})
         components = cls(
             llm=ComponentHandle("llm", config.llm, registry),
-            segmenter=ComponentHandle("segmenter", config.segmenter, registry),
+            segmenter=ComponentHandle("segmenter", segmenter, registry),
             inpainter=ComponentHandle("inpainter", config.inpainter, registry),
             selector=ComponentHandle("selector", config.selector, registry),
             llm_is_live=live,

@@ -24,6 +24,7 @@ from filelock import FileLock, Timeout
 
 from fmas.errors import OutputError
 from fmas.layout import OutputLayout
+from fmas.secrecy import without_secrets
 
 __all__ = ["LONGEST_NOTE", "Decision", "DecisionLog", "Decisions", "Verdict", "read_decisions"]
 
@@ -104,7 +105,7 @@ class Decision:
 
 
 def _shown(line: bytes) -> str:
-    return repr(line[:60].decode("utf-8", "replace"))
+    return repr(without_secrets(line.decode("utf-8", "replace"))[:60])
 
 
 class Decisions:
@@ -220,7 +221,7 @@ class DecisionLog:
         descriptor = os.open(self._path, flags, 0o666)
         try:
             start = _mended(descriptor, self._path)
-            decision = replace(decision, written=time.time_ns())
+            decision = replace(decision, note=without_secrets(decision.note), written=time.time_ns())
             line = decision.to_line()
             try:
                 if os.write(descriptor, line) != len(line):

@@ -128,7 +128,7 @@ def synthesize(
         notes=(*notes, *masks.notes, *review_notes(places)),
         refilled=refilled,
         dropped_and_still_there=dropped_pictures(layout),
-        shares=balance.shares(plan.slugs, counts.defects) if balance is not None else (),
+        balance=balance.shares(plan.slugs, counts.defects) if balance is not None else (),
     )
 
 

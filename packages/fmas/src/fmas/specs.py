@@ -71,11 +71,13 @@ class SegmenterSpec(ComponentSpec["Segmenter"]):
 
     Attributes:
         elsewhere: Whether it computes on a GPU or at a service. The core then reads and writes files meanwhile.
+        takes_object: Whether it has an option ``object`` that is the product's name unless the user sets it.
     """
 
     kind: ClassVar[ComponentKind] = "segmenter"
 
     elsewhere: bool = False
+    takes_object: bool = False
 
 
 @dataclass(frozen=True, slots=True)

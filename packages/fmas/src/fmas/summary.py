@@ -27,7 +27,7 @@ class RunSummary:
         notes: Things worth knowing that stopped nothing.
         refilled: Of ``made``, the pictures in the places of dropped ones.
         dropped_and_still_there: Pictures of the output folder that were dropped in review and are still there.
-        shares: What was asked by ``balance``, and what the output folder holds of it; empty where nothing was.
+        balance: What was asked by that setting, and what the output folder holds of it; empty where nothing was.
     """
 
     out: Path
@@ -41,7 +41,7 @@ class RunSummary:
     notes: tuple[str, ...] = ()
     refilled: int = 0
     dropped_and_still_there: int = 0
-    shares: tuple[Share, ...] = ()
+    balance: tuple[Share, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -65,5 +65,5 @@ class RunSummary:
             "ignored_files": self.ignored_files,
             "notes": list(self.notes),
             "counts": self.counts.to_json(),
-            "balance": [{"name": share.name, "asked": share.asked, "made": share.made} for share in self.shares],
+            "balance": [{"name": share.name, "asked": share.asked, "made": share.made} for share in self.balance],
         }

@@ -1,6 +1,6 @@
 """The built-in selector: how clearly a defect can be seen, without a trained network.
 
-Computed inside the mask's bounding box only, at ``scales`` sizes, each half the one before. At each size, for pixel p::
+Computed inside the mask's bounding box and 8 pixels around it, at ``scales`` sizes, each half the one before. At each size, for pixel p::
 
     colour(p)    = dE / (dE + 20 + min(s_a, s_b))      dE: Euclidean distance in CIE Lab
     structure(p) = (1 - cs) / 2                        cs = (2 s_ab + 9) / (s_a^2 + s_b^2 + 9)
@@ -42,6 +42,7 @@ _HALF_WAY = 20.0  # dE at which the colour term is one half
 _STABILISER = 9.0  # (0.03 * 100)^2, SSIM's second constant for L in 0..100
 _WINDOW_SIGMA = 1.5  # SSIM's own window
 _SMALLEST_SIDE = 4  # the coarsest size must still have a few pixels to compare
+_MARGIN = 8  # pixels; more than the window reaches at full size
 _CLEAREST = 64  # pixels: about the patch that the eye takes in as one at reading distance
 _STRIDE = 16
 _POWER = 4  # over the sizes; the larger, the more the clearest one decides
@@ -96,7 +97,10 @@ class BuiltinSelector:
         """
         _check(original, candidate, mask)
         rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-        box = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        # With a margin: the contrast of a scratch that lies straight in its box is that with what is beside it.
+        box = np.s_[
+            max(rows[0] - _MARGIN, 0) : rows[-1] + 1 + _MARGIN, max(columns[0] - _MARGIN, 0) : columns[-1] + 1 + _MARGIN
+        ]
         first, second = self._lab(original[box]), self._lab(candidate[box])
         # Halving is linear, so of the colours only the differences have to go through all sizes.
         hue = np.ascontiguousarray(first[..., 1:] - second[..., 1:])
@@ -148,7 +152,8 @@ class BuiltinSelector:
             hue: Difference of a and b, ``(h, w, 2)``.
         """
         green_red, blue_yellow = cv2.split(hue)
-        delta_e = cv2.magnitude(cv2.magnitude(first - second, green_red), blue_yellow)
+        delta = first - second  # not cv2.magnitude: its last digits depend on where an array lies in memory
+        delta_e = np.sqrt(delta * delta + green_red * green_red + blue_yellow * blue_yellow)
         structure, masking = _structure(first, second)
         colour = delta_e / (delta_e + _HALF_WAY + masking)
         weight = np.float32(self._options.structure_weight)

@@ -210,8 +210,8 @@ def print_summary(summary: RunSummary) -> None:
     typer.echo(
         "defects: " + (", ".join(f"{name} {number}" for name, number in sorted(counts.defects.items())) or "none")
     )
-    if summary.shares:
-        typer.echo(f"balance: {'; '.join(_share(share, summary.shares) for share in summary.shares)}")
+    if summary.balance:
+        typer.echo(f"balance: {'; '.join(_share(share, summary.balance) for share in summary.balance)}")
     if counts.rejects:
         rejects = ", ".join(f"{reason} {number}" for reason, number in sorted(counts.rejects.items()))
         typer.echo(f"rejected candidates, painted again: {rejects}")

@@ -48,7 +48,7 @@ def finish(surface: Surface, painted: FloatMap) -> RGBImage:
     change = blur(change, float(np.sqrt(max(0.0, surface.softness**2 - SENSOR_SOFTNESS**2))))
     change *= part.region[..., None]
     change = _visible(part, change)
-    footprint = _footprint(largest_channel(np.abs(change)))
+    footprint = _footprint(largest_channel(_reached(part, change)))
     change *= footprint[..., None]
     rounded = np.clip(np.rint(part.base + change), 0, 255)
     _stir(rounded, part.base, change, (footprint >= 1) & part.region)
@@ -85,8 +85,8 @@ def _visible(surface: Surface, change: FloatMap) -> FloatMap:
         gain = min(LEAST_CHANGE / max(_strong(size, count), 1e-3), LARGEST_BOOST / float(size.max()))
         change = change * np.float32(max(gain, 1.0))
         # Black cannot get darker nor white brighter: there the damage scatters light, or blocks it.
-        upright, mirrored = (_strong(_reached(surface, sign * change), count) for sign in (1, -1))
-        change = change if upright >= min(mirrored, 8.0) else -change
+        upright, mirrored = (_seen(_reached(surface, sign * change), count) for sign in (1, -1))
+        change = change if upright >= mirrored else -change
     return _joined(surface, change, least=min(count, LEAST_PIECE))
 
 
@@ -104,6 +104,11 @@ def _joined(surface: Surface, change: FloatMap, *, least: int) -> FloatMap:
 def _reached(surface: Surface, change: FloatMap) -> FloatMap:
     """Return how much of a change is left between black and white, in grey levels."""
     return np.asarray(np.abs(np.clip(surface.base + change, 0, 255) - surface.base), dtype=np.float32)
+
+
+def _seen(size: FloatMap, count: int) -> tuple[bool, float]:
+    """Say whether ``count`` pixels of a change reach eight levels, and the largest of all, at most 8: to compare by."""
+    return _strong(size, count) >= 8.0, min(float(size.max()), 8.0)
 
 
 def _strong(size: FloatMap, count: int) -> float:

@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, gradient, mean_channel
+from fmas.builtin.inpainter.grain import borrow_grain
 from fmas.builtin.inpainter.surface import Surface
 from fmas.types import FloatMap
 
-__all__ = ["Lay", "along_lay", "grain_of", "lay_of", "relief_of"]
+__all__ = ["Lay", "along_lay", "foreign_grain", "grain_of", "lay_of", "relief_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,13 @@ def grain_of(surface: Surface) -> FloatMap:
     residual = surface.base - blur(surface.base, 1.0)
     limit = np.float32(2.5 * 1.4826 * np.median(np.abs(residual[::2, ::3])) + 0.5)
     return np.asarray(np.clip(residual, -limit, limit), dtype=np.float32)
+
+
+def foreign_grain(surface: Surface, rng: np.random.Generator) -> FloatMap:
+    """Return grain for what is not of this surface, ``(h, w, C)`` float32: the camera's noise without the texture."""
+    grain = borrow_grain(surface.whole, rng, surface.shape)
+    # No camera that inspects is noisier than this; what exceeds it is gravel, grass or cloth.
+    return grain * np.float32(min(1.0, 4.0 / max(float(grain.std()), 1e-3)))
 
 
 def relief_of(surface: Surface, size: float) -> FloatMap:

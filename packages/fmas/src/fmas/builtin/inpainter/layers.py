@@ -9,7 +9,7 @@ from fmas.builtin.inpainter.lay import grain_of
 from fmas.builtin.inpainter.surface import Surface
 from fmas.types import FloatMap
 
-__all__ = ["Absorbance", "absorb", "lightens", "scatter", "share_of_light", "tinted"]
+__all__ = ["Absorbance", "absorb", "busy", "lightens", "scatter", "share_of_light", "tinted"]
 
 Absorbance = tuple[float, float, float]
 """How much of red, green and blue a substance absorbs, relative to its mean."""
@@ -21,6 +21,11 @@ def share_of_light(depth: float, most: float = 0.85) -> float:
     On a dark surface depths exceed 1; a hard limit there would paint every severity alike.
     """
     return float(depth / (1 + (depth / most) ** 4) ** 0.25)
+
+
+def busy(surface: Surface) -> float:
+    """Return how much stronger a wide, soft change must be to be seen on this texture; 1 on a plain surface."""
+    return 1 + min(surface.texture, 30.0) / 65
 
 
 def lightens(surface: Surface, rng: np.random.Generator, middle: float) -> bool:

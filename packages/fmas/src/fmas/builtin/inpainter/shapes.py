@@ -95,21 +95,22 @@ def blob(
     )
 
 
-def fitted(surface: Surface, rng: np.random.Generator, field: FloatMap) -> FloatMap:
+def fitted(surface: Surface, rng: np.random.Generator, field: FloatMap, *, most: float = 0.55) -> FloatMap:
     """Shrink an outline until it keeps clear of the region's border, rather than cut it off along a straight line.
 
     Args:
         surface: Holds the region.
         rng: Varies how much room is left where shrinking alone would leave too little.
         field: Signed distance, ``(h, w)`` float32, positive inside, in pixels.
+        most: How much of its radius may be taken off before it is cut off all the same.
 
     Returns:
         ``(h, w)`` float32, not positive within a margin of the border.
     """
     edge = surface.room <= margin(surface)
     worst = float(field[edge].max()) if edge.any() else 0.0
-    most = float(np.where(edge, -1e6, field).max())
-    return np.minimum(field - np.float32(max(0.0, min(worst, 0.55 * most))), _wavy_room(surface, rng))
+    largest = float(np.where(edge, -1e6, field).max())
+    return np.minimum(field - np.float32(max(0.0, min(worst, most * largest))), _wavy_room(surface, rng))
 
 
 def scattered(

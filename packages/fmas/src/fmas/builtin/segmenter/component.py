@@ -90,10 +90,7 @@ class BuiltinSegmenter:
         size = (max(1, round(width * scale)), max(1, round(height * scale)))
         if min(size) < _SMALLEST_SIDE:
             return _whole(height, width, confidence=0.0)
-        if scale < 1.0:
-            calm = _without_noise(_shrunk(image, size))
-        else:
-            calm = np.asarray(cv2.resize(_without_noise(image), size, interpolation=cv2.INTER_LINEAR), np.uint8)
+        calm = _without_noise(_resized(image, size), enlarged=scale)
         if not np.ptp(calm):
             return _whole(height, width, confidence=0.1)
         return self._decide(calm, height, width)
@@ -162,19 +159,21 @@ def _whole(height: int, width: int, *, confidence: float) -> Foreground:
     return Foreground(np.ones((height, width), dtype=bool), "texture", confidence)
 
 
-def _shrunk(image: RGBImage, size: tuple[int, int]) -> RGBImage:
-    """Return ``image`` at ``size`` (width, height), which is not larger; whole factors first, for they are fast."""
+def _resized(image: RGBImage, size: tuple[int, int]) -> RGBImage:
+    """Return ``image`` at ``size`` (width, height); whole factors first, for they are fast."""
     height, width = image.shape[:2]
+    if size[0] > width or size[1] > height:
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_CUBIC), np.uint8)
     whole = min(width // size[0], height // size[1])
     if whole > 1:
         image = np.asarray(cv2.resize(image, (width // whole, height // whole), interpolation=cv2.INTER_AREA), np.uint8)
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def _without_noise(small: RGBImage) -> NDArray[np.uint8]:
+def _without_noise(small: RGBImage, *, enlarged: float) -> RGBImage:
     """Return ``small`` without its sensor noise; corners are rounded only where there is much of it."""
     wiggle = cv2.convertScaleAbs(cv2.Laplacian(small[..., 1], cv2.CV_16S))
-    if np.median(wiggle[::3, ::3]) < _NOISY:
+    if np.median(wiggle[::3, ::3]) < _NOISY / max(1.0, enlarged) ** 2:
         return np.asarray(cv2.GaussianBlur(small, (0, 0), 0.8), np.uint8)
     return np.asarray(cv2.GaussianBlur(cv2.medianBlur(small, 5), (0, 0), 1.0), np.uint8)
 

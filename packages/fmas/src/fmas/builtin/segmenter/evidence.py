@@ -38,7 +38,9 @@ class Evidence:
 
 def weigh(mask: BoolMask, shadow: BoolMask, background: Background) -> Evidence:
     """Measure what speaks for ``mask`` being a part; ``mask`` is neither empty nor everything."""
-    ground = ~(mask | shadow)
+    # Not the half-shade around a shadow either, as long as that leaves any ground.
+    lit = ~mask & (cv2.dilate(shadow.astype(np.uint8), np.ones((15, 15), np.uint8)) == 0)
+    ground = lit if lit.mean() > 0.05 else ~(mask | shadow)
     top, right, bottom, left = mask[0], mask[1:, -1], mask[-1, -2::-1], mask[-2:0:-1, 0]
     round_trip = np.concatenate([top, right, bottom, left])
     distance = background.distance

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fmas.builtin.segmenter.background import Background, FloatArray
 from fmas.types import BoolMask
 
-__all__ = ["part_mask"]
+__all__ = ["part_mask", "rim_of"]
 
 _DISTINCT = 4.5  # spreads; what is nearer to the background belongs to it
 _SHADOW_KEEPS = 0.35  # of the light, at least
@@ -69,7 +69,8 @@ def _without_shadow(mask: BoolMask, calm: NDArray[np.uint8], background: Backgro
         return mask
     cv2.watershed(_edges(calm), markers)
     ground = cv2.dilate((markers == 1).astype(np.uint8), _square(3)) > 0
-    return mask & ~_soft(mask & ground & (markers != 2), mask, background.distance)
+    gone = cv2.morphologyEx((mask & ground & (markers != 2)).astype(np.uint8), cv2.MORPH_OPEN, _square(3)) > 0
+    return mask & ~_soft(gone, mask, background.distance)
 
 
 def _body(mask: BoolMask, background: Background) -> BoolMask | None:
@@ -102,13 +103,18 @@ def _edges(calm: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.cvtColor(cv2.convertScaleAbs(steep, alpha=2.0), cv2.COLOR_GRAY2BGR), np.uint8)
 
 
+def rim_of(mask: BoolMask) -> BoolMask:
+    """Return the pixels of ``mask`` beside a pixel outside it; the picture's frame is no rim."""
+    return np.asarray(mask & (cv2.erode(mask.astype(np.uint8), _square(3), borderValue=1) == 0), dtype=bool)
+
+
 def _soft(gone: BoolMask, mask: BoolMask, distance: FloatArray) -> BoolMask:
     """Return the regions of ``gone`` whose rim towards the ground is soft."""
     count, labels = cv2.connectedComponents(gone.astype(np.uint8), connectivity=8)
-    rim = gone & (cv2.erode(mask.astype(np.uint8), _square(3), borderValue=1) == 0)
+    rim = gone & rim_of(mask)
     near, far = _step(distance, 5), _step(distance, 15)
     steepness = near / np.maximum(far, 1e-3)
-    outline = mask & ~gone & (cv2.erode((mask & ~gone).astype(np.uint8), _square(3), borderValue=1) == 0)
+    outline = rim_of(mask) & (cv2.dilate(gone.astype(np.uint8), _square(9)) == 0)
     sharp = _SHARP * (float(np.median(steepness[outline])) if outline.any() else 1.0)
     length = np.bincount(labels[rim], minlength=count)
     soft = np.bincount(labels[rim], weights=steepness[rim], minlength=count) < sharp * np.maximum(length, 1)
@@ -123,8 +129,8 @@ def _step(distance: FloatArray, size: int) -> FloatArray:
 
 def _tighten(candidates: BoolMask, distance: FloatArray) -> BoolMask:
     """Move the outline to where the distance has risen half way; the blur and the low threshold put it outside."""
-    core = cv2.erode(candidates.astype(np.uint8), _round(5), borderValue=1) > 0
-    return np.asarray(candidates & (core | (distance >= 0.5 * cv2.dilate(distance, _square(7)))))
+    core = cv2.erode(candidates.astype(np.uint8), _round(9), borderValue=1) > 0
+    return np.asarray(candidates & (core | (distance >= 0.5 * cv2.dilate(distance, _round(9)))))
 
 
 def _clean(candidates: BoolMask, distance: FloatArray, *, min_area: float) -> BoolMask:

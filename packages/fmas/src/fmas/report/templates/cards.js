@@ -48,6 +48,10 @@ const decisionButtons = (pair) =>
     }),
   );
 
+const markDecision = (host, pair) => {
+  for (const button of host.querySelectorAll(".decide")) button.setAttribute("aria-pressed", String(pair.verdict === button.dataset.verdict));
+};
+
 const factsOf = (pair, locator, badges, actions) =>
   make(
     "div",
@@ -194,7 +198,7 @@ const makeCard = (pair, mode) => {
     redraw,
     refresh: () => {
       badges.replaceChildren(...[decisionBadge(pair)].filter(Boolean));
-      for (const button of actions.querySelectorAll(".decide")) button.setAttribute("aria-pressed", String(pair.verdict === button.dataset.verdict));
+      markDecision(actions, pair);
     },
     remove: () => {
       removed = true;

@@ -51,7 +51,7 @@ const loupe = (() => {
           button("‹", "Previous pair", () => move(-1)),
           button("›", "Next pair", () => move(1)),
         ),
-        button("Close", "Close", () => dialog.close(), { class: "close" }),
+        button("Close", "Close", () => shut(), { class: "close" }),
       ),
     ),
     make("div", { class: "body" }, make("div", { class: "left" }, problems, stage), recipe),
@@ -150,7 +150,10 @@ const loupe = (() => {
   const refresh = () => {
     if (!pair) return;
     badge.replaceChildren(...[decisionBadge(pair)].filter(Boolean));
-    deciding.replaceChildren(...(reviewing ? decisionButtons(pair) : []));
+    // The buttons stay while their pair does: one of them may have the focus.
+    if (deciding.dataset.stem !== String(pair.stem)) deciding.replaceChildren(...(reviewing ? decisionButtons(pair) : []));
+    deciding.dataset.stem = pair.stem;
+    markDecision(deciding, pair);
   };
 
   const move = (by) => {
@@ -167,11 +170,21 @@ const loupe = (() => {
     show(list.current());
   };
 
+  // A closing dialog gives the focus back to where it came from, which need not be the pair one has gone to.
+  const shut = () => {
+    const index = list.index();
+    dialog.close();
+    list.go(index);
+  };
+
+  dialog.addEventListener("cancel", (event) => {
+    event.preventDefault();
+    shut();
+  });
   dialog.addEventListener("close", () => {
     blink.stop();
     letGo();
     pair = null;
-    if (list.current()) list.go(list.index());
   });
   stage.addEventListener("wheel", (event) => {
     event.preventDefault();
@@ -212,7 +225,7 @@ const loupe = (() => {
     look,
     refresh,
     repaint,
-    close: () => dialog.close(),
+    close: shut,
     isOpen: () => dialog.open,
     pair: () => pair,
     outline: commands.outline,

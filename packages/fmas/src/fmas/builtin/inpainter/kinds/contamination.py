@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, displace, smoothstep
-from fmas.builtin.inpainter.grain import borrow_grain
+from fmas.builtin.inpainter.lay import foreign_grain
 from fmas.builtin.inpainter.noise import fractal
 from fmas.builtin.inpainter.paths import random_place
 from fmas.builtin.inpainter.shapes import coverage, disc, facets, fitted, scattered
@@ -86,7 +86,7 @@ def _lint(surface: Surface, intensity: float, rng: np.random.Generator) -> Float
     matter = _matter(surface, intensity, rng, 0.6) * (0.8 + 0.4 * tone)[..., None]
     dx, dy = (np.full(surface.shape, np.float32(part * (1.5 + radius))) for part in surface.light)
     cast = blur(displace(cover[..., None], dx, dy), 1.0 + 0.05 * reach)
-    painted = surface.base * (1 - np.float32(min(0.5, 0.1 + 0.5 * intensity)) * cast)
+    painted = surface.base * (1 - np.float32(min(0.5, 0.04 + 0.46 * intensity)) * cast)
     opaque = np.float32(min(0.95, 0.5 + 0.6 * intensity)) * cover[..., None]
     return np.asarray(painted + opaque * (matter - painted), dtype=np.float32)
 
@@ -174,9 +174,7 @@ def _placed(
     dx, dy = (np.full(surface.shape, np.float32(part * (height + 0.6))) for part in surface.light)
     cast = blur(displace(cover[..., None], dx, dy), 0.6 + 0.3 * height)
     painted = surface.base * (1 - np.float32(shadow) * cast)
-    return np.asarray(
-        painted + cover[..., None] * (matter + borrow_grain(surface.whole, rng, surface.shape) - painted), dtype=np.float32
-    )
+    return np.asarray(painted + cover[..., None] * (matter + foreign_grain(surface, rng) - painted), dtype=np.float32)
 
 
 def _drop(surface: Surface, intensity: float, rng: np.random.Generator) -> FloatMap:

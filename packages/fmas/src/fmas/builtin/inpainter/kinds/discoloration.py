@@ -13,7 +13,7 @@ import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, smoothstep
 from fmas.builtin.inpainter.lay import along_lay, grain_of, lay_of
-from fmas.builtin.inpainter.layers import Absorbance, absorb, lightens, share_of_light, tinted
+from fmas.builtin.inpainter.layers import Absorbance, absorb, busy, lightens, share_of_light, tinted
 from fmas.builtin.inpainter.noise import fractal, streaks
 from fmas.builtin.inpainter.shapes import blob
 from fmas.builtin.inpainter.surface import Surface
@@ -82,9 +82,9 @@ def _front(surface: Surface, rng: np.random.Generator, angle: float) -> FloatMap
     beyond = np.float32(nx) * dx + np.float32(ny) * dy + np.float32(0.16 * reach) * wave
     beyond += np.float32(rng.uniform(0.2, 0.9) * reach)
     edge = max(1.5, rng.uniform(0.05, 0.3) * reach)
-    fade = surface.room + np.float32(0.25 * surface.reach) * wave
-    # Where the region ends nothing else does: the field has long faded there.
-    gone = smoothstep(fade, 0.1 * surface.reach, rng.uniform(0.55, 0.95) * surface.reach)
+    # Where the region ends nothing else does: the field has long faded there, and not along a straight line.
+    field = blob(surface, rng, fill=(0.9, 1.0), roughness=0.15, detail=1.5)
+    gone = smoothstep(field, 0.0, rng.uniform(0.5, 0.9) * max(1.0, float(field.max())))
     return smoothstep(beyond, -edge / 2, edge / 2) * gone
 
 
@@ -95,7 +95,7 @@ def _shaded(surface: Surface, intensity: float, rng: np.random.Generator, hue: A
     cloud = np.clip(0.85 + 0.25 * fractal(surface.shape, rng, cell=size, octaves=3), 0.35, 1.2)
     drift = fractal(surface.shape, rng, cell=size, octaves=2)
     lighter = lightens(surface, rng, 0.4)
-    depth = surface.depth(intensity, rng.uniform(0.35, 0.55))
+    depth = surface.depth(intensity, rng.uniform(0.35, 0.55) * busy(surface))
     if lighter:
         return _lightened(surface, patch * cloud, depth, hue)
     painted = absorb(surface, patch * cloud, share_of_light(depth, 0.75), hue)
@@ -110,7 +110,7 @@ def _bleached(surface: Surface, intensity: float, rng: np.random.Generator, hue:
     """Fade: lighter, and with less contrast and colour than around."""
     patch = _patch(surface, rng, (0.25, 0.8))
     cloud = np.clip(0.85 + 0.2 * fractal(surface.shape, rng, cell=max(4.0, surface.reach), octaves=3), 0.4, 1.2)
-    depth = surface.depth(intensity, 0.45)
+    depth = surface.depth(intensity, 0.45 * busy(surface))
     if surface.level > 200:
         # White cannot fade: it yellows.
         return absorb(surface, patch * cloud, share_of_light(depth), (0.7, 0.85, 1.45))
@@ -136,11 +136,11 @@ def _ground(surface: Surface, intensity: float, rng: np.random.Generator, hue: A
     # A tool mostly stops across its own direction.
     across = angle + (np.pi / 2 if rng.random() < 0.7 else 0.0) + rng.normal(0, 0.12)
     patch = _front(surface, rng, across) if rng.random() < 0.65 else _patch(surface, rng, (0.1, 0.5))
-    depth = surface.depth(intensity, rng.uniform(0.35, 0.55))
+    depth = surface.depth(intensity, rng.uniform(0.35, 0.55) * busy(surface))
     brighter = lightens(surface, rng, 0.6)
     depth = depth if brighter else share_of_light(depth)
     stronger = rng.random() < 0.65
-    texture = surface.base - blur(surface.base, max(3.0, 0.35 * surface.reach))
+    texture = surface.base - blur(surface.base, 4.0 * max(1.0, surface.scale))
     # A tool reaches the surface's texture, not what is printed or joined there.
     limit = np.float32(4 * np.median(np.abs(texture[::2, ::2])) + 2)
     texture = np.clip(texture, -limit, limit)
@@ -163,12 +163,12 @@ def _heated(surface: Surface, intensity: float, rng: np.random.Generator, hue: A
     size = max(1.0, float(field.max()))
     warp = fractal(surface.shape, rng, cell=max(4.0, size), octaves=3)
     heat = np.clip(field / np.float32(size) + 0.12 * warp, 0, 1)
-    depth = share_of_light(surface.depth(intensity, 0.5), 0.8)
+    depth = share_of_light(surface.depth(intensity, 0.5 * busy(surface)), 0.8)
     # Brightness wavers as films of growing thickness reflect more, then less.
     film = heat**0.6 * (1 + 0.25 * np.cos(np.float32(rng.uniform(5.0, 9.0)) * heat + np.float32(rng.uniform(0, 6.3))))
     density = film * smoothstep(field, 0.0, 0.4 * size)
     if surface.level < 35:
-        return _lightened(surface, density, surface.depth(intensity, 0.5), hue)
+        return _lightened(surface, density, surface.depth(intensity, 0.5 * busy(surface)), hue)
     if surface.base.shape[2] == 1 or rng.random() < 0.35:
         return absorb(surface, density, depth, (0.7, 1.0, 1.3))
     place = heat * (len(_TEMPER) - 1)

@@ -13,7 +13,7 @@ import numpy as np
 from fmas.builtin.inpainter.filters import blur, displace, gradient, smoothstep
 from fmas.builtin.inpainter.grain import borrow_grain
 from fmas.builtin.inpainter.lay import lay_of
-from fmas.builtin.inpainter.layers import lightens, share_of_light
+from fmas.builtin.inpainter.layers import busy, lightens, share_of_light
 from fmas.builtin.inpainter.light import slope_towards
 from fmas.builtin.inpainter.noise import fractal
 from fmas.builtin.inpainter.paths import random_place
@@ -57,7 +57,7 @@ def _worn(surface: Surface, intensity: float, rng: np.random.Generator) -> Float
     inside = coverage(field, max(1.3, rng.uniform(0.02, 0.12) * size)) * blur(
         surface.foreground.astype(np.float32), 0.7
     )
-    depth = surface.depth(intensity, rng.uniform(0.28, 0.45))
+    depth = surface.depth(intensity, rng.uniform(0.28, 0.45) * busy(surface))
     level = max(surface.level, 25.0)
     darker = not lightens(surface, rng, 0.35)
     depth = np.float32(share_of_light(depth, 0.8) if darker else depth)
@@ -100,7 +100,7 @@ def _matted(surface: Surface, intensity: float, rng: np.random.Generator) -> Flo
     reach = np.float32(min(6.0, 0.12 * size + 0.5) * min(1.0, intensity))
     cell = 3.5 * max(1.0, surface.scale)
     moved = displace(surface.base, *(reach * patch * fractal(surface.shape, rng, cell=cell, octaves=2) for _ in "xy"))
-    depth = np.float32(share_of_light(surface.depth(intensity, 0.38), 0.8))
+    depth = np.float32(share_of_light(surface.depth(intensity, 0.38 * busy(surface)), 0.8))
     tone = 1 if lightens(surface, rng, 0.25) else -1
     dull = moved + np.float32(0.5 * min(1.0, intensity)) * patch[..., None] * (blur(moved, 1.5) - moved)
     dull += np.float32(0.6 * min(1.0, intensity)) * patch[..., None] * borrow_grain(surface.whole, rng, surface.shape)

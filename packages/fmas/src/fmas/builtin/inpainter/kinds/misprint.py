@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, displace, mean_channel, smoothstep
-from fmas.builtin.inpainter.grain import borrow_grain
+from fmas.builtin.inpainter.lay import foreign_grain
 from fmas.builtin.inpainter.layers import Absorbance, absorb, lightens, scatter, share_of_light
 from fmas.builtin.inpainter.noise import along, fractal, streaks
 from fmas.builtin.inpainter.shapes import blob, coverage, scattered
@@ -74,7 +74,7 @@ def _starved(surface: Surface, intensity: float, rng: np.random.Generator, field
     inside = field > 0
     # The unprinted ground is the brightest thing about.
     ground = np.percentile(surface.base[inside if inside.any() else surface.region], 92, axis=0).astype(np.float32)
-    bare = ground * (1 + np.float32(0.03) * pits)[..., None] + borrow_grain(surface.whole, rng, surface.shape)
+    bare = ground * (1 + np.float32(0.03) * pits)[..., None] + foreign_grain(surface, rng)
     share = np.float32(min(0.95, 0.15 + surface.depth(intensity, 0.85)))
     return np.asarray(surface.base + gone[..., None] * share * (bare - surface.base), dtype=np.float32)
 

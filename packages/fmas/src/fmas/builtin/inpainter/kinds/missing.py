@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, displace, mean_channel, smoothstep
-from fmas.builtin.inpainter.grain import borrow_grain
+from fmas.builtin.inpainter.lay import foreign_grain
 from fmas.builtin.inpainter.layers import lightens, share_of_light
 from fmas.builtin.inpainter.light import slope_towards
 from fmas.builtin.inpainter.noise import fractal
@@ -64,7 +64,7 @@ def _outline(surface: Surface, rng: np.random.Generator) -> FloatMap:
     field = corner - outside + np.float32(0.03 * b) * uneven
     if not (field[surface.region] > 0).any():
         return blob(surface, rng, fill=(0.75, 0.95), roughness=0.05, detail=1.5, longest=2.5)
-    return fitted(surface, rng, field)
+    return fitted(surface, rng, field, most=0.85)
 
 
 def _sunk(
@@ -79,7 +79,7 @@ def _sunk(
     tone = np.float32(0.8 if lightens(surface, rng, 0.12) else -0.75) * depth
     floor = plain * (1 + tone + np.float32(0.08) * depth * spots)[..., None]
     floor = floor + np.float32(max(0.0, 25.0 - surface.level)) * np.maximum(tone, 0)
-    floor = floor + borrow_grain(surface.whole, rng, surface.shape)
+    floor = floor + foreign_grain(surface, rng)
     # The upper edge towards the light throws its shadow on the floor.
     reach = np.float32(max(1.0, min((0.15 + 0.5 * deep) * size, 9.0 * max(1.0, surface.scale))))
     shifted = displace(inside[..., None], *(np.full(surface.shape, part * reach) for part in surface.light))
@@ -87,7 +87,7 @@ def _sunk(
     floor = floor * (1 - np.float32(0.9) * depth * shade)[..., None]
     wall = max(1.2, min(0.14 * size, 3.5 * max(1.0, surface.scale)))
     lean = np.clip(slope_towards(-smoothstep(field, -0.3 * wall, wall) * np.float32(wall), surface.light), -1.2, 1.2)
-    shown = np.float32(min(1.0, 0.2 + intensity)) * inside[..., None]
+    shown = np.float32(min(1.0, 0.3 + 1.3 * intensity)) * inside[..., None]
     painted = surface.base + shown * (floor - surface.base)
     # The lit wall answers with the surface's own brightness, not the floor's.
     lit = np.float32(0.5) * depth * lean * coverage(field + 1, 1.5)
@@ -103,5 +103,5 @@ def _gone(surface: Surface, intensity: float, rng: np.random.Generator) -> Float
     depth = np.float32(share_of_light(surface.depth(intensity, 0.3), 0.6))
     spots = fractal(surface.shape, rng, cell=max(3.0, 0.5 * size), octaves=4, persistence=0.6)
     rim = np.exp(-(((field - np.float32(0.15 * size)) / np.float32(max(1.0, 0.1 * size))) ** 2))
-    trace = depth * (0.35 * coverage(field, 0.15 * size + 1.5) + 0.5 * rim) * np.clip(0.7 + 0.5 * spots, 0, 1.4)
+    trace = depth * (0.18 * coverage(field, 0.15 * size + 1.5) + 0.4 * rim) * np.clip(0.7 + 0.5 * spots, 0, 1.4)
     return np.asarray((surface.base + share * (bare - surface.base)) * (1 - trace)[..., None], dtype=np.float32)

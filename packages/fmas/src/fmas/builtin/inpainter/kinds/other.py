@@ -38,12 +38,29 @@ _BY_WORD = (
     (missing.render, "missing absent lack incomplete unfill short-shot"),
     (fracture.render_chip, "chip flak spall notch"),
     (fracture.render_break, "broke break snapp corner"),
-    (stain.render, "rust corro stain spot smear smudge splash spill oil grease water coffee mold mould drip leak finger"),
-    (contamination.render, "dirt dust foreign fib hair lint swarf debris particle contamin residue glue drop insect burr"),
-    (discoloration.render, "colo burn scorch uneven fade bleach shade pale dark bright heat tarnish yellow grind polish"),
+    (
+        stain.render,
+        "rust corro stain spot smear smudge splash spill oil grease water coffee mold mould drip leak finger",
+    ),
+    (
+        contamination.render,
+        "dirt dust foreign fib hair lint swarf debris particle contamin residue glue drop insect burr",
+    ),
+    (
+        discoloration.render,
+        "colo burn scorch uneven fade bleach shade pale dark bright heat tarnish yellow grind polish",
+    ),
 )
 _WORDS = MappingProxyType({word: render for render, words in _BY_WORD for word in words.split()})
-_ANY = (scratch.render, stain.render, stain.render, dent.render, discoloration.render, contamination.render, fray.render)
+_ANY = (
+    scratch.render,
+    stain.render,
+    stain.render,
+    dent.render,
+    discoloration.render,
+    contamination.render,
+    fray.render,
+)
 
 
 def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Generator) -> FloatMap:

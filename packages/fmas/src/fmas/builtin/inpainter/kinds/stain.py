@@ -13,7 +13,7 @@ import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, smoothstep
 from fmas.builtin.inpainter.lay import relief_of
-from fmas.builtin.inpainter.layers import Absorbance, absorb, scatter, share_of_light
+from fmas.builtin.inpainter.layers import Absorbance, absorb, busy, scatter, share_of_light
 from fmas.builtin.inpainter.noise import along, fractal, streaks
 from fmas.builtin.inpainter.shapes import blob, coverage, fitted, scattered
 from fmas.builtin.inpainter.strokes import band_around
@@ -67,7 +67,7 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     density = spread(surface, rng)
     if pale:
         return scatter(surface, density, surface.depth(intensity, 0.75), (1.0, 1.0, 0.96))
-    full = rng.uniform(0.45, 0.7)
+    full = rng.uniform(0.45, 0.7) * busy(surface)
     wet = 0.5 * min(1.0, intensity) if spread is _soaked else 0.0
     return absorb(surface, density, share_of_light(surface.depth(intensity, full), 0.88), named or colour, wet=wet)
 
