@@ -132,7 +132,7 @@ def _transistor(canvas: Canvas, rng: np.random.Generator) -> None:
 
 def _bottle(canvas: Canvas, rng: np.random.Generator) -> None:
     outline = [(0.43, 0.1), (0.57, 0.1), (0.6, 0.35), (0.72, 0.45), (0.72, 1.1), (0.28, 1.1), (0.28, 0.45), (0.4, 0.35)]
-    _polygon(canvas, np.array(outline) + (rng.uniform(-0.08, 0.08), 0))
+    _polygon(canvas, np.array(outline) + np.array([rng.uniform(-0.08, 0.08), 0.0]))
 
 
 def _bar(canvas: Canvas, rng: np.random.Generator) -> None:

@@ -47,7 +47,7 @@ def test_json_counts_pairs_and_failures(app: typer.Typer, out: Path) -> None:
     result = CliRunner().invoke(app, ["report", str(out), "--json", "--most", "2"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == {"report": str(out / "report.html"), "pairs": 5, "failures": 1}
-    assert (out / "report.html").read_text("utf-8").count("</article>") == 2
+    assert (out / "report.html").read_text("utf-8").count('class="pair"') == 2
 
 
 def test_no_output_folder_is_one_line_and_exit_code_2(app: typer.Typer, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from fmas.components import RunComponents
 from fmas.config import RunConfig
 from fmas.demo_photographs import write_demo_photographs
 from fmas.plugins import PluginRegistry, load_plugins
+from fmas.plugins.requirements import MissingRequirementError
 from fmas.settings import Layer, environment_layers, file_layer, flattened, override_layer, resolve
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +85,9 @@ def test_a_command_parses_and_its_settings_are_allowed(arguments: list[str]) -> 
     settings = override_layer(parameters.get("settings") or ())
     config = resolve([BASE, Layer("command line", given), settings]).config if "settings" in parameters else None
     if config is not None:
-        RunComponents.from_config(config, load_plugins())  # the components check their own options
+        # The components check their own options; of a provider of ours whose SDK is not here, only the name.
+        with suppress(MissingRequirementError):
+            RunComponents.from_config(config, load_plugins())
 
 
 def test_a_wrong_command_would_be_found() -> None:

@@ -25,7 +25,7 @@ SOURCES = (Source(0, Path("a.png"), "a.png"),)
 # Who does what and when, and where it lies: the llm counts through its plan, a mask through its pixels.
 NOT_IN_IT = {
     "images": "elsewhere", "out": "other", "limit": 3, "workers": 2, "shard": (1, 2),
-    "region.mask": Path("mask.png"), "region.avoid": Path("avoid.png"),
+    "region.mask": Path("mask.png"), "region.avoid": Path("avoid.png"), "write.keep_candidates": False,
 }  # fmt: skip
 
 
@@ -37,7 +37,7 @@ IN_IT = {
     "region.min_overlap": 0.1, "region.min_overlap_at_border": 0.1, "region.edge_margin": 0.1, "region.redraws": 1,
     "region.placements": 1, "crop.context": 1.0, "crop.min_side": 9, "refine.min_noise_floor": 9,
     "refine.min_peak": 99, "refine.min_changed": 0.95, "refine.min_area": 9, "refine.attempts": 9,
-    "select.band": (0.2, 0.3), "write.compress_level": 9,
+    "paint.severity_spread": 0.1, "select.band": (0.2, 0.3), "write.compress_level": 9,
 }  # fmt: skip
 
 

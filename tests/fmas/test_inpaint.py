@@ -24,6 +24,8 @@ def run(fakes, make_registry, make_config):
         for name in ("multiple", "working_size"):
             if name in settings:
                 setattr(fakes["inpainter"], name, settings.pop(name))
+        if "spread" in settings:
+            settings["paint"] = {"severity_spread": settings.pop("spread")}
         fakes["inpainter"].paint = paint
         config = make_config(**settings)
         summary = synthesize(config, registry=make_registry(fakes))
@@ -54,6 +56,22 @@ def test_changes_outside_the_mask_are_undone(run):
         mask = np.asarray(Image.open(root / row["mask_file_name"])) > 0
         assert (normal[~mask] == synthetic[~mask]).all()
         assert (normal[mask] != synthetic[mask]).any(axis=1).mean() >= 0.9
+
+
+def test_candidates_are_painted_with_severities_around_the_planned_one(run):
+    painted = {}
+
+    def note(job):
+        painted[job.seed] = job.defect.severity
+        return spot(job)
+
+    _, _, lines = run(note, candidates=4, spread=0.5)
+    for line in lines:
+        row = line["row"]
+        wanted = [row["planned_severity"] * factor for factor in (0.5, 5 / 6, 7 / 6, 1.5)]
+        assert [item["severity"] for item in row["candidates"]] == pytest.approx(wanted, abs=1e-6)
+        assert [painted[item["seed"]] for item in row["candidates"]] == [item["severity"] for item in row["candidates"]]
+        assert row["severity"] == row["candidates"][row["candidate"]]["severity"]
 
 
 @pytest.mark.parametrize(

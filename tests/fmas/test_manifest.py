@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import replace
 
 import pytest
@@ -128,3 +130,67 @@ def test_the_last_of_two_failures_is_told_even_after_a_finished_pair_was_lost(tm
         manifest.append(failed(1, "second"))
     (only,) = ManifestIndex(tmp_path).entries()
     assert only.failure["message"] == "second"
+
+
+def test_what_is_written_later_counts_as_later_whatever_the_clocks_say(tmp_path, monkeypatch):
+    monkeypatch.setattr(time, "time_ns", lambda: 9_000)  # another machine, whose clock is ahead
+    with ManifestWriter(tmp_path, (1, 2)) as manifest:
+        manifest.append(failed(1, "first"))
+        manifest.append(failed(2, "x" * 200_000))  # longer than what is read at once
+    with (tmp_path / "shard-1-of-2.jsonl").open("ab") as file:
+        file.write(b'{"stem":3,"torn')
+    monkeypatch.setattr(time, "time_ns", lambda: 1_000)
+    with ManifestWriter(tmp_path, (1, 1)) as manifest:
+        manifest.append(failed(1, "second"))
+        manifest.append(failed(1, "third"))
+    messages = {item.stem: item.failure["message"] for item in ManifestIndex(tmp_path).entries()}
+    assert messages[1] == "third"
+    assert [item.written for item in ManifestIndex(tmp_path).entries()] == [9_003, 9_001]
+
+
+def test_foreign_last_line_does_not_keep_a_writer_from_opening(tmp_path):
+    (tmp_path / "shard-1-of-2.jsonl").write_bytes(b"no line of ours\n")
+    (tmp_path / "shard-2-of-2.jsonl").write_bytes(b"")
+    with ManifestWriter(tmp_path, (1, 1)) as manifest:
+        manifest.append(entry(1))
+    assert (tmp_path / "shard-1-of-1.jsonl").read_bytes().count(b"\n") == 1
+
+
+def test_several_threads_may_append(tmp_path):
+    with ManifestWriter(tmp_path, (1, 1)) as manifest:
+        threads = [
+            threading.Thread(target=lambda first=first: [manifest.append(entry(first + n)) for n in range(50)])
+            for first in (0, 100, 200)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    found = list(ManifestIndex(tmp_path).entries())
+    assert len(found) == 150
+    assert len({item.written for item in found}) == 150
+
+
+def test_index_takes_in_what_is_appended_later(tmp_path):
+    index = ManifestIndex(tmp_path)
+    assert index.entry(1) is None
+    with ManifestWriter(tmp_path, (1, 2)) as manifest:
+        manifest.append(entry(1))
+        index.refresh()
+        assert index.entry(1).stem == 1
+        manifest.append(failed(1, "later"))
+        with (tmp_path / "shard-1-of-2.jsonl").open("ab") as file:
+            line = entry(4).to_line().encode() + b"\n"
+            file.write(line[:30])
+            file.flush()
+            index.refresh()
+            assert index.entry(4) is None  # half a line
+            file.write(line[30:])
+    with ManifestWriter(tmp_path, (2, 2)) as manifest:
+        manifest.append(entry(2))
+    index.refresh()
+    assert index.entry(1).status == "failed"
+    assert (index.entry(2).stem, index.entry(4).stem) == (2, 4)
+    (tmp_path / "shard-1-of-2.jsonl").write_bytes(b"x" * 5000)
+    with pytest.raises(OutputError, match="changed while it was read"):
+        index.entry(1)

@@ -30,7 +30,7 @@ def test_output_has_the_designed_layout(run, rows, tree):
         files -= {f"test_part/{row[key]}" for key in ("normal_file_name", "file_name", "mask_file_name")}
     assert files == {"test_part/README.md", "test_part/metadata.jsonl"}
     assert {path.name for path in out.iterdir()} == {
-        ".tmp", "config.resolved.yaml", "dataset", "failures.jsonl", "manifest", "plan.json", "run.json",
+        ".tmp", "candidates", "config.resolved.yaml", "dataset", "failures.jsonl", "manifest", "plan.json", "run.json",
     }  # fmt: skip
     assert (out / "failures.jsonl").read_bytes() == b""
 
@@ -78,7 +78,7 @@ def test_border_defects_are_placed_too(run, fakes):
 
 def test_photograph_without_room_is_a_listed_failure(run, photographs):
     image = np.full((64, 64, 3), 5, np.uint8)
-    image[np.arange(64), np.arange(64)] = 200
+    image[::5, ::5] = 200  # specks that touch nowhere
     Image.fromarray(image).save(photographs / "part_0.png")
     _, summary = run(region={"min_overlap": 0.95, "redraws": 3, "area": [0.5, 1.0]}, limit=1)
     assert summary.counts.failures == {"no_region": 1}

@@ -82,3 +82,37 @@ def test_foreign_files_are_left_for_the_validator(run):
     stray.write_text("mine", encoding="utf-8")
     run()
     assert stray.read_text(encoding="utf-8") == "mine"
+
+
+def put_candidates(layout, *names):
+    for name in names:
+        path = layout.candidates / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+
+
+def candidates_left(layout):
+    return {path.relative_to(layout.candidates).as_posix() for path in layout.candidates.rglob("*")}
+
+
+def test_candidates_that_no_line_names_are_removed_with_their_folder(layout, make_config):
+    put_candidates(layout, "000000/0.png", "000001/0.png", "000001/mine.txt")
+    sweep_unlisted(layout, make_config())
+    assert candidates_left(layout) == {"000001", "000001/mine.txt"}
+
+
+def test_candidates_of_other_shards_and_other_files_stay(layout, make_config):
+    names = {"000001/0.png", "notes/0.png", "000000/best.png", "000002/0.png"}
+    put_candidates(layout, *names, "000000/0.png")
+    sweep_unlisted(layout, make_config(shard="1/2"))
+    assert {name for name in candidates_left(layout) if name.endswith(".png")} == names - {"000002/0.png"}
+
+
+def test_candidates_that_a_line_names_stay(run, make_config):
+    out, _ = run()
+    layout = OutputLayout(out, "test_part")
+    before = candidates_left(layout)
+    assert before
+    (layout.candidates / "000000" / "7.png").write_bytes(b"of a killed run")
+    sweep_unlisted(layout, make_config())
+    assert candidates_left(layout) == before

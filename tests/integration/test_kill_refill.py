@@ -146,19 +146,19 @@ def finish(*arguments: object) -> str:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_killed_again_and_again_with_new_drops_in_between(tmp_path, workers):
-    images = photographs(tmp_path / "in", 60)
+    images = photographs(tmp_path / "in", 40)
     generator = np.random.default_rng(int(workers))
     calm, wild = tmp_path / "calm", tmp_path / "wild"
     finish(images, calm)
     shutil.copytree(calm, wild)
-    first = tuple(range(0, 60, 2))
+    first = tuple(range(0, 40, 2))
     drop(calm, *first)
     drop(wild, *first)
-    assert "refilled 30" in finish(images, calm)
+    assert "refilled 20" in finish(images, calm)
     drop(calm, 0, 10, 11)
     assert "refilled 3" in finish(images, calm)
     hits = 0
-    for _ in range(8):
+    for _ in range(6):
         process = subprocess.Popen(command(images, wild, "--workers", workers), stderr=subprocess.DEVNULL)
         before = sum(bool(row["generation"]) for row in lines(wild).values())
         deadline = time.monotonic() + 60

@@ -203,7 +203,7 @@ def test_every_family_takes_what_it_is_sent():
 def test_the_options_reach_the_pipeline_under_the_familys_names(tiny, monkeypatch):
     from fmas_providers.diffusers.adapters import ADAPTERS
 
-    component = painter(tiny, guidance=3.0, strength=0.7, mask_margin=0)
+    component = painter(tiny, guidance=3.0, strength=0.7)
     for class_name, guidance, negative in (
         ("StableDiffusionInpaintPipeline", "guidance_scale", True),
         ("QwenImageInpaintPipeline", "true_cfg_scale", True),
@@ -214,7 +214,22 @@ def test_the_options_reach_the_pipeline_under_the_familys_names(tiny, monkeypatc
         component.inpaint([job()])
         (sent,) = component._pipeline.asked
         assert (sent[guidance], sent["strength"], "negative_prompt" in sent) == (3.0, 0.7, negative)
-        assert (np.array(sent["mask_image"][0]) > 0).sum() == job().region.sum()
+        mask = np.array(sent["mask_image"][0]) > 0
+        assert mask.any()
+        assert not (mask & ~job().region).any()
+
+
+def test_the_models_mask_is_made_of_whole_cells_inside_the_region():
+    from fmas_providers.diffusers.inpainter import _latent_mask
+
+    region = np.zeros((32, 48), bool)
+    region[5:30, 3:41] = True
+    expected = np.zeros_like(region)
+    expected[8:24, 8:40] = True
+    assert ((_latent_mask(region, 8) > 0) == expected).all()
+    thin = np.zeros((32, 48), bool)
+    thin[10, 4:20] = True
+    assert ((_latent_mask(thin, 8) > 0) | ~thin).all()
 
 
 def test_an_unknown_family_goes_through_the_automatic_pipeline():

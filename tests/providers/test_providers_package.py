@@ -51,7 +51,7 @@ def test_every_extra_that_a_provider_names_exists() -> None:
 def test_discovery_imports_no_sdk() -> None:
     code = (
         "import sys; from fmas.plugins import load_plugins; registry = load_plugins(); assert not registry.failures;"
-        "heavy = {'torch', 'torchvision', 'openai', 'anthropic', 'diffusers', 'transformers', 'lpips', 'segment_anything'};"
+        "heavy = {'torch', 'torchvision', 'openai', 'anthropic', 'diffusers', 'transformers', 'lpips'};"
         "assert registry.spec('inpainter', 'diffusers'); assert not heavy & set(sys.modules), heavy & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -2,7 +2,7 @@
 
 Residuals and co-occurrences follow J. Fridrich and J. Kodovský, "Rich Models for Steganalysis of Digital Images", IEEE
 TIFS 2012: differences of first to third order and two square kernels, quantised and truncated, counted in pairs of
-neighbours. The network starts from the same kernels, with residuals cut off at eight grey levels.
+neighbours. The network starts from the same kernels, with residuals cut off at sixteen grey levels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from fmas.types import FloatMap
 
 __all__ = ["KERNELS", "network_probe", "rich_features", "rich_probe"]
 
-CUT_OFF = 8.0
+CUT_OFF = 16.0
+"""Grey levels that a residual is cut off at before the network sees it."""
 
 
 def _kernels() -> FloatMap:
@@ -128,7 +129,7 @@ def network_probe(
 
 
 class _Residuals(nn.Module):
-    """Residuals, cut off; three convolutions; mean over the patch; one logit."""
+    """Residuals, cut off; convolutions; mean and largest over the patch; one logit."""
 
     kernels: Tensor
 
@@ -136,15 +137,17 @@ class _Residuals(nn.Module):
         super().__init__()
         self.register_buffer("kernels", torch.from_numpy(KERNELS)[:, None])
         layers: list[nn.Module] = []
-        for inputs, outputs in ((len(KERNELS), 24), (24, 32), (32, 48)):
+        for inputs, outputs in ((len(KERNELS), 16), (16, 32), (32, 48)):
             layers += [nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU()]
             layers += [nn.AvgPool2d(2)]
         self.body = nn.Sequential(*layers[:-1])
-        self.last = nn.Linear(48, 1)
+        self.last = nn.Linear(2 * 48, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return a logit for each of ``(N, 1, S, S)``."""
         residuals = functional.conv2d(x, self.kernels).clamp(-CUT_OFF, CUT_OFF) / 4
-        logits: Tensor = self.last(self.body(residuals).mean((2, 3)))[:, 0]
+        found = self.body(residuals)
+        logits: Tensor = self.last(torch.cat([found.mean((2, 3)), found.amax((2, 3))], 1))[:, 0]
         return logits
 
 

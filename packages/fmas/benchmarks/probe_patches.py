@@ -156,13 +156,13 @@ Control: TypeAlias = Callable[[Composite, np.random.Generator], Composite]
 
 
 def _hard_paste(composite: Composite, rng: np.random.Generator) -> Composite:
-    """Fill the mask with another place of the photograph, its mean brightness matched, cut sharply."""
+    """Fill the mask with another place of the photograph, cut sharply."""
     return _pasted(composite, composite.mask.astype(np.float32), rng)
 
 
 def _soft_paste(composite: Composite, rng: np.random.Generator) -> Composite:
-    """The same with a border that fades over a few pixels."""
-    opacity = cv2.GaussianBlur(composite.mask.astype(np.float32), (0, 0), 1.5)
+    """Fill the mask with another place of the photograph, with a border that fades over a few pixels."""
+    opacity = cv2.GaussianBlur(composite.mask.astype(np.float32), (0, 0), 1.0)
     return _pasted(composite, np.asarray(opacity, np.float32), rng)
 
 
@@ -176,15 +176,13 @@ def _smoothed(composite: Composite, _: np.random.Generator) -> Composite:
 CONTROLS: Mapping[str, Control] = MappingProxyType(
     {"hard paste": _hard_paste, "soft paste": _soft_paste, "slight blur": _smoothed}
 )
-"""Composites without a visible defect, too, that a probe must be able to see."""
+"""What a probe must be able to see: pastes of good surface, and a blur that no eye notices."""
 
 
 def _pasted(composite: Composite, opacity: FloatMap, rng: np.random.Generator) -> Composite:
     height, width = composite.mask.shape
     moved = np.roll(composite.twin, (int(rng.integers(height)), int(rng.integers(width))), axis=(0, 1))
-    there = opacity > 0
-    gap = composite.twin[there].mean(axis=0, dtype=np.float64) - moved[there].mean(axis=0, dtype=np.float64)
-    blend = composite.twin + opacity[..., None] * (moved + gap - composite.twin)
+    blend = composite.twin + opacity[..., None] * (moved.astype(np.float32) - composite.twin)
     picture = np.clip(np.rint(blend), 0, 255).astype(np.uint8)
     return Composite(composite.source, composite.kind, composite.twin, picture, composite.mask)
 

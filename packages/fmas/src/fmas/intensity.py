@@ -22,7 +22,7 @@ Intensity: TypeAlias = Literal["subtle", "medium", "strong"]
 # What the built-in painter's kinds score at a low, a middle and a high severity, all kinds and surfaces alike; measured
 # by `benchmarks/bench_selector.py`, recorded in docs/how-to/choose-intensity.md.
 INTENSITIES: Mapping[Intensity, tuple[float, float]] = MappingProxyType(
-    {"subtle": (0.05, 0.16), "medium": (0.16, 0.32), "strong": (0.32, 0.6)}
+    {"subtle": (0.04, 0.14), "medium": (0.14, 0.3), "strong": (0.3, 0.5)}
 )
 """Name -> lowest and highest distance of the built-in selector; another selector has another scale."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -118,6 +119,8 @@ class ManifestEntry:
 class ManifestWriter:
     """Appends lines to one shard's file; each is on disk (in the system's hands) when :meth:`append` returns.
 
+    May be used by several threads: a run takes what it is to do in one and finishes it in another.
+
     Args:
         folder: ``OUT/manifest``.
         shard: ``(I, N)``.
@@ -128,9 +131,11 @@ class ManifestWriter:
 
     def __init__(self, folder: Path, shard: tuple[int, int]) -> None:
         self._path = folder / f"shard-{shard[0]}-of-{shard[1]}.jsonl"
+        self._lock = threading.Lock()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             _cut_unfinished_line(self._path)
+            self._last = max((_last_written(path) for path in _shard_files(folder)), default=0)
             self._file = self._path.open("ab", buffering=0)
         except OSError as error:
             raise unwritable(self._path, error) from error
@@ -141,14 +146,17 @@ class ManifestWriter:
         Raises:
             OutputError: If the disk is full; the unfinished line is cut off again.
         """
-        line = replace(entry, written=time.time_ns()).to_line().encode() + b"\n"
-        before = self._file.tell()
-        try:
-            if self._file.write(line) != len(line):
-                raise OSError(28, "No space left on device")
-        except OSError as error:
-            self._file.truncate(before)
-            raise unwritable(self._path, error) from error
+        with self._lock:
+            # What is written later counts as later, even where a clock is set back or another machine's was ahead.
+            self._last = max(time.time_ns(), self._last + 1)
+            line = replace(entry, written=self._last).to_line().encode() + b"\n"
+            before = self._file.tell()
+            try:
+                if self._file.write(line) != len(line):
+                    raise OSError(28, "No space left on device")
+            except OSError as error:
+                self._file.truncate(before)
+                raise unwritable(self._path, error) from error
 
     def __enter__(self) -> Self:
         return self
@@ -175,6 +183,22 @@ def _cut_unfinished_line(path: Path) -> None:
             end = start
         if end != size:
             file.truncate(end)
+
+
+def _last_written(path: Path) -> int:
+    """Return when the last whole line of a file was written: the latest of the file, because lines count on."""
+    with path.open("rb") as file:
+        end = file.seek(0, os.SEEK_END)
+        tail = b""
+        while end > 0 and tail.count(b"\n") < 2:
+            start = max(end - _BLOCK, 0)
+            file.seek(start)
+            tail, end = file.read(end - start) + tail, start
+    whole = tail.split(b"\n")[:-1]
+    try:
+        return ManifestEntry.from_line(whole[-1]).written if whole else 0
+    except ValueError:
+        return 0  # whoever reads the lines tells what is wrong with it
 
 
 def _shard_files(folder: Path) -> list[Path]:

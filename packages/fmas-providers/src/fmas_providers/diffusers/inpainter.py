@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-import cv2
 import diffusers
 import numpy as np
 import torch
@@ -117,7 +116,7 @@ class DiffusersInpainter:
         arguments: dict[str, object] = {
             "prompt": [self._within_tokens(job.defect.prompt) for job in jobs],
             "image": [Image.fromarray(np.ascontiguousarray(job.image)) for job in jobs],
-            "mask_image": [Image.fromarray(_grown(job.region, options.mask_margin)) for job in jobs],
+            "mask_image": [Image.fromarray(_latent_mask(job.region, adapter.multiple)) for job in jobs],
             "height": height,
             "width": width,
             "num_inference_steps": options.steps,
@@ -149,10 +148,16 @@ class DiffusersInpainter:
         return prompt
 
 
-def _grown(region: BoolMask, margin: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Return the mask that the model sees, 0 or 255, grown by ``margin`` pixels."""
-    mask = region.astype(np.uint8) * np.uint8(255)
-    if margin:
-        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * margin + 1, 2 * margin + 1))
-        mask = np.asarray(cv2.dilate(mask, kernel), dtype=np.uint8)
-    return mask
+def _latent_mask(region: BoolMask, cell: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Return the mask that the model sees, 0 or 255: those cells of its latents that lie wholly in the region.
+
+    Latents are 8 or 16 times coarser than pixels. A cell that reaches out of the region would be painted beyond it, and
+    the core, which measures there what the model changes by itself, would take the defect for noise. A region without
+    one whole cell gets the cells that it touches.
+    """
+    height, width = region.shape
+    cells = region.reshape(height // cell, cell, width // cell, cell)
+    inside = cells.all(axis=(1, 3))
+    if not inside.any():
+        inside = cells.any(axis=(1, 3))
+    return inside.repeat(cell, axis=0).repeat(cell, axis=1).astype(np.uint8) * np.uint8(255)

@@ -22,8 +22,6 @@ class DiffusersOptions(BaseModel):
         guidance: How strictly prompts are followed; the pipeline's own default when not given.
         strength: How much of the original may be forgotten, 1 for all of it; the pipeline's own default when not given.
         size: Longer side, in pixels, that crops are brought to; the size that the family was trained at by default.
-        mask_margin: Pixels, at working size, by which the mask that the model sees is grown: latents are eight times
-            coarser than pixels. The core keeps only what lies in the region.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         dtype: ``auto`` takes the half precision that is safe for the family on a GPU, float32 on a CPU.
         batch_size: Candidates painted at once, across photographs.
@@ -43,7 +41,6 @@ class DiffusersOptions(BaseModel):
     guidance: float | None = Field(default=None, ge=0.0, allow_inf_nan=False)
     strength: float | None = Field(default=None, gt=0.0, le=1.0, allow_inf_nan=False)
     size: int | None = Field(default=None, ge=64, le=4096, multiple_of=64)
-    mask_margin: int = Field(default=8, ge=0, le=256)
     device: str = "auto"
     dtype: DTypeName = "auto"
     batch_size: int = Field(default=4, ge=1, le=256)

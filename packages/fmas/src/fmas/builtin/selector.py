@@ -1,6 +1,7 @@
 """The built-in selector: how clearly a defect can be seen, without a trained network.
 
-Computed inside the mask's bounding box and 8 pixels around it, at ``scales`` sizes, each half the one before. At each size, for pixel p::
+Computed inside the mask's bounding box and 8 pixels around it, at ``scales`` sizes, each half the one before. At each
+size, for pixel p::
 
     colour(p)    = dE / (dE + 20 + min(s_a, s_b))      dE: Euclidean distance in CIE Lab
     structure(p) = (1 - cs) / 2                        cs = (2 s_ab + 9) / (s_a^2 + s_b^2 + 9)
@@ -82,7 +83,7 @@ class BuiltinSelector:
         return Fingerprint(name="builtin", version=_VERSION, config=self._options.model_dump(mode="json"))
 
     def score(self, original: RGBImage, candidate: RGBImage, mask: BoolMask) -> float:
-        """Return the perceptual distance inside the mask's box.
+        """Return the perceptual distance inside the mask's box; what lies around it gives the contrast at its edge.
 
         Args:
             original: The good part, ``(H, W, 3)`` uint8 RGB.

@@ -58,5 +58,6 @@ def plan(
             typer.echo(stored.to_json(), nl=False)
             return
         for name, defect in zip(stored.slugs, stored.defects, strict=True):
-            typer.echo(f"{name}  ({defect.kind.value}, severity {defect.severity:g}): {defect.prompt}")
+            place = "" if defect.placement == "auto" else f", {defect.placement}"
+            typer.echo(f"{name}  ({defect.kind.value}, severity {defect.severity:g}{place}): {defect.prompt}")
         typer.echo(f"stored in {out / 'plan.json'}", err=True)

@@ -106,7 +106,7 @@ def levels_of(change: NDArray[np.uint8], peak: int) -> NDArray[np.uint8]:
 
 
 def resample(values: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Return ``values`` (``(H, W)``) at another size; a pixel of a smaller one is the largest of those it stands for."""
+    """Return ``values`` (``(H, W)``) at another size; a smaller one keeps the largest of the values it joins."""
     if height >= values.shape[0] and width >= values.shape[1]:
         rows = np.arange(height) * values.shape[0] // height
         columns = np.arange(width) * values.shape[1] // width

@@ -11,6 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from fmas.decisions import read_decisions
 from fmas.errors import UsageError
 from fmas.files import AtomicWriter
 from fmas.report.abreast import in_order
@@ -157,11 +158,12 @@ def _pair_elements(overview: Overview, *, most: int | None, with_pictures: bool)
     limit = overview.identity.get("max_pixels")
     reader = PictureReader(overview.layout.dataset, max_pixels=limit if isinstance(limit, int) else _MAX_PIXELS)
 
+    decisions = read_decisions(overview.layout)
+
     def element(row: PairRow) -> Markup:
-        pictures = reader.read(row)
-        return Markup("\n").join(
-            [json_element(row.to_json(), class_="pair"), json_element(pictures.to_json(), id_=f"p{row.stem}")]
-        )
+        verdict = decisions.verdict(row.stem, row.image_sha256)
+        facts = json_element(row.to_json() | {"verdict": verdict}, class_="pair")
+        return facts + Markup("\n") + json_element(reader.read(row).to_json(), id_=f"p{row.stem}")
 
     yield from in_order(element, rows)
 

@@ -34,6 +34,7 @@ _LARGEST_BODY = 16_384  # bytes; a decision with the longest note is below 10,00
 _STEM = re.compile(r"[0-9]{6,7}")
 _VERSION = re.compile(r"[0-9a-f]{16}")
 _POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
+_BLOCK = 262_144  # characters
 _LONGEST_HEAD = 20_000  # characters of the page before its policy
 _NO_MAX_PIXELS = 200_000_000
 
@@ -86,9 +87,8 @@ class _Review:
             policy, chunks = _policy_of(chunks)
         except FmasError as error:
             return PlainTextResponse(f"{error}\n", status_code=503)
-        encoded = (chunk.encode(errors="backslashreplace") for chunk in chunks)
         headers = {"Content-Security-Policy": f"{policy}; frame-ancestors 'none'"}
-        return StreamingResponse(encoded, media_type="text/html", headers=headers)
+        return StreamingResponse(_blocks(chunks), media_type="text/html", headers=headers)
 
     def session(self, _: Request) -> Response:
         """Answer the token: a page that was open while the server was restarted goes on with the new one."""
@@ -206,6 +206,19 @@ def _policy_of(chunks: Iterator[str]) -> tuple[str, Iterator[str]]:
         if len(head) > _LONGEST_HEAD:
             break
     raise RuntimeError("expected a page with a content security policy, got one without; this is a bug in the template")
+
+
+def _blocks(chunks: Iterator[str]) -> Iterator[bytes]:
+    """Yield the page in few large blocks: each is handed from one thread to another."""
+    block: list[str] = []
+    length = 0
+    for chunk in chunks:
+        block.append(str(chunk))
+        length += len(chunk)
+        if length >= _BLOCK:
+            yield "".join(block).encode(errors="backslashreplace")
+            block, length = [], 0
+    yield "".join(block).encode(errors="backslashreplace")
 
 
 def _error(status: int, message: str) -> Response:

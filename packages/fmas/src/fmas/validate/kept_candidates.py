@@ -42,7 +42,7 @@ class KeptCandidates:
         self._out = out
         self._log = log
         self._listed: set[str] = set()
-        self._without_folder = 0
+        self._without_any = 0
 
     def check(self, entry: ManifestEntry, row: PairRow, twin: RGBImage, image: RGBImage, mask: BoolMask) -> None:
         """Check the files of one pair against its row, its twin, and what the data set shows.
@@ -63,8 +63,8 @@ class KeptCandidates:
             message = f"expected the manifest to list {', '.join(wanted)}, got {', '.join(entry.candidates)}"
             self._log.add(Rule.KEPT_CANDIDATES, folder, message, _RESTORE)
             return
-        if not (self._out / folder).exists():
-            self._without_folder += 1
+        if not any((self._out / name).exists() for name in wanted):
+            self._without_any += 1
             return
         # What was changed in the data set is told there; it is no reason to doubt the candidates.
         stated = (row.normal_sha256, row.image_sha256, row.mask_sha256)
@@ -85,9 +85,9 @@ class KeptCandidates:
 
     def notes(self) -> Iterator[str]:
         """Yield what breaks no rule and is still worth knowing, once every pair was checked."""
-        if self._without_folder:
+        if self._without_any:
             yield (
-                f"the candidates of {counted(self._without_folder, 'pair')} are not there any more; fmas select "
+                f"the candidates of {counted(self._without_any, 'pair')} are not there any more; fmas select "
                 "cannot choose these anew"
             )
         unlisted = sum(name not in self._listed for name in _our_files(self._out))

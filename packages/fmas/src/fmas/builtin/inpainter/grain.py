@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fmas.builtin.inpainter.filters import blur, gradient, mean_channel
+from fmas.builtin.inpainter.filters import gradient, mean_channel
 from fmas.types import FloatMap
 
 __all__ = ["borrow_grain", "estimate_softness", "fresh_grain"]
@@ -48,9 +48,7 @@ def _percentile(values: FloatMap) -> float:
     return float(np.partition(values, rank, axis=None)[rank])
 
 
-def borrow_grain(
-    surroundings: FloatMap, rng: np.random.Generator, shape: tuple[int, int] | None = None
-) -> FloatMap:
+def borrow_grain(surroundings: FloatMap, rng: np.random.Generator, shape: tuple[int, int] | None = None) -> FloatMap:
     """Grow grain for something painted: as strong, as fine and as coloured as the photograph's own.
 
     Args:

@@ -75,9 +75,7 @@ class Outline:
         field[rows, columns] = np.maximum(field[rows, columns], local)
 
 
-def lens(
-    shape: tuple[int, int], centre: tuple[float, float], axes: tuple[float, float], turn: float
-) -> FloatMap:
+def lens(shape: tuple[int, int], centre: tuple[float, float], axes: tuple[float, float], turn: float) -> FloatMap:
     """Return a sliver with two pointed ends, as a signed distance.
 
     Args:

@@ -33,9 +33,10 @@ class Scar:
 
 
 def _edge(rng: np.random.Generator, field: FloatMap) -> FloatMap:
-    """Return the fall from the surface to the scar, ``(h, w)`` float32, in pixels: a crisp step, here high, there low."""
+    """Return the fall from the surface to the scar, ``(h, w)`` float32, in pixels: a crisp step of uneven height."""
     step = fractal(field.shape, rng, cell=max(4.0, 2.0 * float(field.max())), octaves=2) * np.float32(0.6) + 1
-    return -np.float32(rng.uniform(0.5, 1.2)) * np.maximum(step, 0.15) * smoothstep(field, -0.8, 1.6)
+    fall = -np.float32(rng.uniform(0.5, 1.2)) * np.maximum(step, 0.15) * smoothstep(field, -0.8, 1.6)
+    return np.asarray(fall, dtype=np.float32)
 
 
 def facetted(surface: Surface, rng: np.random.Generator, field: FloatMap) -> Scar:
@@ -60,7 +61,7 @@ def shelled(surface: Surface, rng: np.random.Generator, field: FloatMap) -> Scar
     height, width = surface.shape
     row, column = np.unravel_index(int(field.argmax()), field.shape)
     turn = rng.uniform(0, 2 * np.pi)
-    blow = (column + 1.1 * size * np.cos(turn), row + 1.1 * size * np.sin(turn))
+    blow = _beyond(field, (float(column), float(row)), (float(np.cos(turn)), float(np.sin(turn))), 0.25 * size)
     dx = (np.arange(width, dtype=np.float32) - np.float32(blow[0]))[None, :]
     dy = (np.arange(height, dtype=np.float32) - np.float32(blow[1]))[:, None]
     warp = fractal(surface.shape, rng, cell=max(4.0, 1.5 * size), octaves=2)
@@ -70,9 +71,21 @@ def shelled(surface: Surface, rng: np.random.Generator, field: FloatMap) -> Scar
     shells = np.sin(np.sqrt(np.maximum(distance, 0) * np.float32(size)) * np.float32(2 * np.pi / spacing))
     ripple = np.float32(rng.uniform(0.0, 0.07) * spacing) * shells * smoothstep(2.2 * size - distance, 0.0, 2.0 * size)
     # Deep where the blow fell, running out on the other side.
-    hollow = -smoothstep(field, 0.0, rng.uniform(0.5, 1.0) * size) * np.float32(0.35 * size)
-    ramp = np.float32(rng.uniform(0.05, 0.35)) * distance
+    hollow = -smoothstep(field, 0.0, rng.uniform(0.5, 1.0) * size) * np.float32(rng.uniform(0.05, 0.22) * size)
+    ramp = np.float32(rng.uniform(0.05, 0.3)) * distance
     return Scar(hollow + ramp + ripple + _edge(rng, field), rng.uniform(-0.7, 0.5), rng.uniform(0.1, 0.3))
+
+
+def _beyond(
+    field: FloatMap, place: tuple[float, float], towards: tuple[float, float], far: float
+) -> tuple[float, float]:
+    """Return where one is ``far`` pixels past the outline, going from a place inside it in a direction."""
+    height, width = field.shape
+    for step in range(int(np.hypot(height, width))):
+        x, y = place[0] + step * towards[0], place[1] + step * towards[1]
+        if not (0 <= x < width - 1 and 0 <= y < height - 1) or field[int(y), int(x)] < 0:
+            return x + far * towards[0], y + far * towards[1]
+    return place
 
 
 def flat(surface: Surface, rng: np.random.Generator, field: FloatMap) -> Scar:
@@ -88,7 +101,7 @@ def flat(surface: Surface, rng: np.random.Generator, field: FloatMap) -> Scar:
 
 
 def reveal(
-    surface: Surface, under: FloatMap, rng: np.random.Generator, field: FloatMap, scar: Scar, intensity: float
+    surface: Surface, under: FloatMap, rng: np.random.Generator, field: FloatMap, *, scar: Scar, intensity: float
 ) -> FloatMap:
     """Show a scar inside an outline.
 
@@ -104,14 +117,18 @@ def reveal(
         The painted window, ``(h, w, C)`` float32.
     """
     size = max(1.0, float(field.max()))
-    depth = np.float32(min(0.9, surface.depth(intensity, 0.62)))
+    depth = surface.depth(intensity, 0.62)
     inside = coverage(field, 1.4)
     bumps = fractal(surface.shape, rng, cell=max(2.5, 0.45 * size), octaves=4, persistence=0.75)
     roughness = np.float32(0.2 * scar.rough * min(size, 6.0)) * bumps
     lean = slope_towards(scar.height + roughness, surface.light)
     inner = lean[field > 1] if (field > 1).any() else lean[field > 0]
     lean = lean - np.float32(round(float(inner.mean()), 3) if inner.size else 0) * np.float32(0.5)
-    shading = np.float32(scar.tone) + np.float32(1.1) * np.tanh(lean) + np.float32(0.25 * scar.rough) * bumps
+    shading = (
+        np.float32(scar.tone if surface.level > 45 else abs(scar.tone))
+        + np.float32(1.1) * np.tanh(lean)
+        + np.float32(0.25 * scar.rough) * bumps
+    )
     smooth = blur(surface.base, max(1.5, 0.5 * size))
     if surface.base.shape[2] == 3:
         # Under its skin a thing has less colour.
@@ -122,6 +139,9 @@ def reveal(
     # What is bright already has little left to gain.
     headroom = np.float32(np.clip((245 - surface.level) / max(1.0, surface.level * depth), 0.15, 1.0))
     shading = np.clip(shading, -1.2, 1.3)
-    tone = 1 + depth * np.where(shading > 0, headroom * shading, shading)
-    ground = smooth * tone[..., None] + fine * np.minimum(1, tone)[..., None]
+    tone = np.maximum(1 + np.float32(depth) * np.where(shading > 0, headroom * shading, shading), np.float32(0.06))
+    # On black, what is rough and fresh is lighter: it scatters what the skin swallowed or mirrored away.
+    ground = (
+        smooth + (tone - 1)[..., None] * (smooth + np.float32(surface.sheen)) + fine * np.minimum(1, tone)[..., None]
+    )
     return np.asarray(under + inside[..., None] * (ground - under), dtype=np.float32)

@@ -90,9 +90,8 @@ def blob(
     if int((inside & surface.region).sum()) >= 0.6 * max(1, int(inside.sum())):
         return fitted(surface, rng, smooth + bumps)
     # A bent or ragged region lets no ellipse in: follow its own shape.
-    return np.minimum(
-        surface.room - np.float32(0.3 * surface.reach) + bumps * np.float32(0.5), _wavy_room(surface, rng)
-    )
+    own = surface.room - np.float32(0.3 * surface.reach) + bumps * np.float32(0.5)
+    return np.minimum(own, _wavy_room(surface, rng))
 
 
 def fitted(surface: Surface, rng: np.random.Generator, field: FloatMap, *, most: float = 0.55) -> FloatMap:
@@ -110,7 +109,8 @@ def fitted(surface: Surface, rng: np.random.Generator, field: FloatMap, *, most:
     edge = surface.room <= margin(surface)
     worst = float(field[edge].max()) if edge.any() else 0.0
     largest = float(np.where(edge, -1e6, field).max())
-    return np.minimum(field - np.float32(max(0.0, min(worst, most * largest))), _wavy_room(surface, rng))
+    shrunk = field - np.float32(max(0.0, min(worst, most * largest)))
+    return np.asarray(np.minimum(shrunk, _wavy_room(surface, rng)), dtype=np.float32)
 
 
 def scattered(

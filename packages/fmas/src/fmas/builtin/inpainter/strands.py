@@ -132,13 +132,13 @@ def brush(
         level = round(255 * value)
         # Tone first and wider, so that a half covered pixel has the hair's tone and not half of it.
         cv2.polylines(tone, [points], isClosed=False, color=level, thickness=thick + 2, lineType=cv2.LINE_8, shift=4)
-        pieces = np.array_split(np.arange(len(points) - 1), min(4, len(points) - 1))
+        pieces = np.array_split(np.arange(len(points) - 1), min(8, len(points) - 1))
         for index, piece in enumerate(pieces):
             fall = 1 - (1 - tip) * index / max(1, len(pieces) - 1)
             part = points[piece[0] : piece[-1] + 2]
-            width = max(1, round(thick * (0.4 + 0.6 * fall)))
+            width = max(1, round(thick * (1 - 0.85 * index / max(1, len(pieces) - 1))))
             cv2.polylines(cover, [part], False, round(255 * share * fall), width, cv2.LINE_AA, 4)
-    return cover.astype(np.float32) / 255, tone.astype(np.float32) / 255
+    return cover.astype(np.float32) / np.float32(255), tone.astype(np.float32) / np.float32(255)
 
 
 def _cover(band: Band, thickness: FloatMap) -> FloatMap:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from fmas.builtin.inpainter.filters import blur, mean_channel
 from fmas.builtin.inpainter.grain import estimate_softness
@@ -13,6 +15,8 @@ from fmas.builtin.inpainter.light import light_direction
 from fmas.types import BoolMask, FloatMap, InpaintJob
 
 __all__ = ["Frame", "Surface", "measure"]
+
+ScalarT = TypeVar("ScalarT", bound=np.generic)
 
 SAMPLE = 8192
 """Pixels that a median is taken of."""
@@ -83,6 +87,14 @@ class Surface:
     def reach(self) -> float:
         """Radius of the largest disc that fits into the region, in pixels."""
         return float(self.room.max())
+
+    @property
+    def sheen(self) -> float:
+        """What to add to a dark surface's brightness before a slope scales it, in grey levels.
+
+        A slope on black still mirrors some of the lamp; without this, nothing on it could be seen.
+        """
+        return max(0.0, 32.0 - self.level)
 
     def depth(self, intensity: float, full: float) -> float:
         """Translate an intensity into a relative change of brightness.
@@ -167,7 +179,7 @@ def _widened(start: int, length: int, pad: int, size: int) -> slice:
     return slice(max(0, start - pad), min(size, start + length + pad))
 
 
-def _middle(luminance: FloatMap) -> FloatMap:
+def _middle(luminance: NDArray[ScalarT]) -> NDArray[ScalarT]:
     """Cut out at most ``SIDE`` x ``SIDE`` pixels: enough to measure on, whatever the window's size."""
     top, left = (max(0, (side - SIDE) // 2) for side in luminance.shape)
     return luminance[top : top + SIDE, left : left + SIDE]

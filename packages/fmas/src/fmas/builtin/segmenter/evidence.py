@@ -61,7 +61,7 @@ def weigh(mask: BoolMask, shadow: BoolMask, background: Background) -> Evidence:
     return Evidence(
         separation=typical / (_middle(there, 90) + 1.0),
         jump=(_middle(within) - _middle(without)) / max(typical, 1.0),
-        sharpness=_middle(step[rim], 30) / (_middle(elsewhere, 75) + 1.0),
+        sharpness=_middle(step[rim], 40) / (_middle(elsewhere, 75) + 1.0),
         inside=float(mask[~border].mean()),
         share=float(mask[border].mean()),
         crossings=int(np.count_nonzero(round_trip & ~np.roll(round_trip, 1))),

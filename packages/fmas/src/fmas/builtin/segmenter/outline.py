@@ -14,7 +14,8 @@ __all__ = ["part_mask", "rim_of"]
 _DISTINCT = 4.5  # spreads; what is nearer to the background belongs to it
 _SHADOW_KEEPS = 0.35  # of the light, at least
 _SHARP = 0.8  # times the steepness of the part's own outline; what is less steep is the rim of a shadow
-_HOLE_PIXELS = 12
+_HOLE_PIXELS = 12  # fewer are no hole
+_HOLE_SHARP = 0.5  # times the step at the part's outline, at least
 
 
 def part_mask(calm: NDArray[np.uint8], background: Background, *, min_area: float) -> tuple[BoolMask, BoolMask]:
@@ -109,17 +110,28 @@ def rim_of(mask: BoolMask) -> BoolMask:
 
 
 def _soft(gone: BoolMask, mask: BoolMask, distance: FloatArray) -> BoolMask:
-    """Return the regions of ``gone`` whose rim towards the ground is soft."""
-    count, labels = cv2.connectedComponents(gone.astype(np.uint8), connectivity=8)
-    rim = gone & rim_of(mask)
-    near, far = _step(distance, 5), _step(distance, 15)
-    steepness = near / np.maximum(far, 1e-3)
-    outline = rim_of(mask) & (cv2.dilate(gone.astype(np.uint8), _square(9)) == 0)
-    sharp = _SHARP * (float(np.median(steepness[outline])) if outline.any() else 1.0)
-    length = np.bincount(labels[rim], minlength=count)
-    soft = np.bincount(labels[rim], weights=steepness[rim], minlength=count) < sharp * np.maximum(length, 1)
-    soft[0] = False
+    """Return the regions of ``gone`` whose rim towards the ground is soft, compared with the rest of ``mask``.
+
+    An edge is looked at half way up, where it is steepest: how much of the whole does it rise within five pixels?
+    """
+    step = _step(distance, 5)
+    body = mask & ~gone
+    sharp = _SHARP * _steepness(body, cv2.dilate(gone.astype(np.uint8), _square(9)) > 0, distance, step)
+    beside_body = cv2.dilate(body.astype(np.uint8), _square(7)) > 0
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(gone.astype(np.uint8), connectivity=8)
+    soft = np.zeros(len(stats), dtype=bool)
+    for label, (left, top, wide, high, _) in enumerate(stats[1:], start=1):
+        box = np.s_[max(0, top - 4) : top + high + 4, max(0, left - 4) : left + wide + 4]
+        soft[label] = _steepness(labels[box] == label, beside_body[box], distance[box], step[box]) < sharp
     return np.asarray(soft[labels], dtype=bool)
+
+
+def _steepness(region: BoolMask, elsewhere: BoolMask, distance: FloatArray, step: FloatArray) -> float:
+    """Return the share of a region's height that its edge gains within five pixels, 0 where no edge is seen."""
+    height = float(np.percentile(distance[region], 75)) if region.any() else 1.0
+    around = (cv2.dilate(region.astype(np.uint8), _square(7)) > 0) & ~elsewhere
+    half_way = around & (distance > 0.35 * height) & (distance < 0.65 * height)
+    return float(np.median(step[half_way])) / height if half_way.any() else 0.0
 
 
 def _step(distance: FloatArray, size: int) -> FloatArray:
@@ -146,15 +158,25 @@ def _clean(candidates: BoolMask, distance: FloatArray, *, min_area: float) -> Bo
 
 
 def _no_holes(mask: BoolMask, distance: FloatArray) -> BoolMask:
-    """Return the enclosed places that do not look like the ground: highlights, markings, specks."""
+    """Return the enclosed places that are no holes: specks, markings, and highlights that fade into the ground.
+
+    A hole shows the ground, and ends as sharply as the part itself.
+    """
     _, labels, stats, _ = cv2.connectedComponentsWithStats((~mask).astype(np.uint8), connectivity=4)
     height, width = mask.shape
     left, top, wide, high, area = stats.T
     inside = (left > 0) & (top > 0) & (left + wide < width) & (top + high < height)
     inside[0] = False
     fill = inside & (area < _HOLE_PIXELS)
-    for label in np.flatnonzero(inside & ~fill):
-        box = np.s_[top[label] : top[label] + high[label], left[label] : left[label] + wide[label]]
-        here = labels[box] == label
-        fill[label] = np.percentile(distance[box][here], 35) > 2.0
+    doubtful = np.flatnonzero(inside & ~fill)
+    if doubtful.size:
+        step, rim = _step(distance, 5), rim_of(mask)
+        usual = float(np.median(step[rim]))
+        for label in doubtful:
+            x, y, x_end, y_end = left[label], top[label], left[label] + wide[label], top[label] + high[label]
+            here = labels[y:y_end, x:x_end] == label
+            around = np.s_[y - 1 : y_end + 1, x - 1 : x_end + 1]
+            beside = cv2.dilate(np.pad(here, 1).astype(np.uint8), _square(3)) > 0
+            sharp = np.median(step[around][beside & rim[around]]) > _HOLE_SHARP * usual
+            fill[label] = not sharp or np.percentile(distance[y:y_end, x:x_end][here], 35) > 2.0
     return np.asarray(fill[labels], dtype=bool)

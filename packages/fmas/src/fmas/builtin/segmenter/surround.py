@@ -17,7 +17,7 @@ _DARKER = 0.68  # times the part beside it, at most
 _STEEP = 1.4  # times lighter within four pixels, at least
 _BESIDE = 8  # pixels of the part that a rim is compared with
 _SHORT_RUN, _LONG_RUN = 0.08, 0.2  # of a side: at a corner, and elsewhere
-_MOST_OF_A_SIDE = 0.6  # a rim that goes on for as long goes on to the corners
+_MOST_OF_A_SIDE = 0.4  # a rim that goes on for as long goes on to the corners
 _DARK_INSIDE = 0.01  # of the middle, at most
 
 
@@ -52,10 +52,10 @@ def _rim_depths(lightness: FloatArray) -> NDArray[np.intp]:
     reach = min(height, depth + _BESIDE + 3)
     near = cv2.blur(np.ascontiguousarray(lightness[:reach]), (7, 1))  # a step goes on along the side
     depth = min(depth, reach - 4)
-    if depth < 1:
+    if depth < 2:
         return np.zeros(width, np.intp)
     padded = np.pad(near, ((2, _BESIDE), (0, 0)), mode="edge")
-    cuts = np.arange(1, depth + 1)  # a rim of so many pixels
+    cuts = np.arange(2, depth + 1)  # a rim of so many pixels; a single one is nothing to see
     steep = padded[cuts + 3] / (padded[cuts] + 2.0)  # two pixels within over two pixels without
     sums = np.pad(np.cumsum(padded[2:], axis=0), ((1, 0), (0, 0)))
     beside = (sums[cuts + 1 + _BESIDE - 1] - sums[cuts + 1]) / (_BESIDE - 1)
@@ -72,7 +72,7 @@ def _lasting(depths: NDArray[np.intp]) -> NDArray[np.intp]:
     line = np.clip(depths, 0, 255).astype(np.uint8)[None, :]
     smooth = cv2.medianBlur(np.repeat(line, 5, axis=0), 5)[2]
     present = (smooth > 0).astype(np.uint8)[None, :]
-    bridged = cv2.morphologyEx(present, cv2.MORPH_CLOSE, np.ones((1, max(9, count // 4)), np.uint8))[0]
+    bridged = cv2.morphologyEx(present, cv2.MORPH_CLOSE, np.ones((1, max(9, count // 2)), np.uint8))[0]
     edges = np.flatnonzero(np.diff(np.pad(bridged, 1)))
     kept = np.zeros(count, dtype=bool)
     for start, stop in zip(edges[::2], edges[1::2], strict=True):

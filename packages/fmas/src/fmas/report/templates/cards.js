@@ -43,6 +43,7 @@ const decisionButtons = (pair) =>
       class: `decide ${verdict}`,
       "aria-pressed": String(pair.verdict === verdict),
       "data-verdict": verdict,
+      "aria-label": `${verdict === "keep" ? "Keep" : "Drop"} ${title(pair)}`,
       text: verdict === "keep" ? "Keep" : "Drop",
       onclick: () => review.decide(pair, verdict),
     }),
@@ -59,16 +60,15 @@ const factsOf = (pair, locator, badges, actions) =>
     make(
       "div",
       { class: "head" },
-      make("div", { class: "names" }, make("h3", { id: `t${pair.id}` }, make("span", { class: "stem", text: pair.id }), ` ${pair.name}`), chips(pair)),
+      make("div", { class: "names" }, make("h3", { id: `t${pair.id}` }, make("span", { class: "stem", text: pair.id }), ` ${pair.name}`), chips(pair), badges),
       locator,
     ),
-    badges,
     make(
       "dl",
       {},
       fact("score", make("span", { class: `score ${pair.position}`, text: scoreText(pair.score) }), ` ${bandText(pair)}`, meter(pair)),
       fact("mask", `${areaText(pair.area)}, ${shareText(pair.share)}`),
-      fact("candidates", `${pair.candidates.length} accepted, ${pair.rejections.length === 0 ? NOTHING_REJECTED : `rejected: ${rejectedText(pair)}`}`),
+      fact("candidates", `${pair.candidates.length}, ${pair.rejections.length === 0 ? NOTHING_REJECTED : `rejected: ${rejectedText(pair)}`}`),
       fact("source", make("span", { class: "path", text: pair.source, title: pair.source })),
     ),
     actions,
@@ -110,7 +110,7 @@ const makeCard = (pair, mode) => {
     "div",
     { class: "actions" },
     ...(reviewing ? decisionButtons(pair) : []),
-    make("button", { type: "button", "aria-label": `Zoom and recipe of ${title(pair)}`, onclick: open, text: "Zoom, recipe" }),
+    make("button", { type: "button", "aria-label": `Zoom and recipe of ${title(pair)}`, onclick: open, text: "Zoom" }),
     make("button", { type: "button", class: "blink", "aria-label": `Blink ${title(pair)}`, "aria-pressed": "false", onclick: () => blink.toggle(pair), text: "Blink" }),
   );
   const article = make("article", { "aria-labelledby": `t${pair.id}`, tabindex: -1, class: inRows ? "pair" : "cell" });

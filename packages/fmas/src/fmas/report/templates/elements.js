@@ -28,7 +28,8 @@ const draw = (tag, attributes = {}, ...children) => {
 
 const byId = (id) => document.getElementById(id);
 
-const counted = (number) => number.toLocaleString("en-US");
+const grouped = new Intl.NumberFormat("en-US");
+const counted = (number) => grouped.format(number);
 
 const plural = (number, one, many = `${one}s`) => `${counted(number)} ${number === 1 ? one : many}`;
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fmas.builtin.inpainter.filters import displace, smoothstep
+from fmas.builtin.inpainter.filters import blur, displace, gradient, smoothstep
 from fmas.builtin.inpainter.layers import share_of_light
 from fmas.builtin.inpainter.noise import fractal
-from fmas.builtin.inpainter.paths import random_place
 from fmas.builtin.inpainter.shapes import blob
 from fmas.builtin.inpainter.surface import Surface
 from fmas.types import Defect, FloatMap
@@ -17,22 +16,19 @@ __all__ = ["render"]
 
 def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Generator) -> FloatMap:
     """Push the part out of line along a crease or a few; see :mod:`fmas.builtin.inpainter.registry`."""
-    frame = surface.frame
-    place = random_place(surface, rng, deep=0.6)
-    # Things bend across their long axis.
-    angle = np.arctan2(frame.ux, -frame.uy) + rng.normal(0, 0.35)
+    field = blob(surface, rng, fill=(0.85, 1.0), roughness=0.12)
+    room = smoothstep(field, 0.0, max(1.0, 0.8 * float(field.max())))
+    row, column, angle = _crease_line(surface, room, rng)
     normal = (float(np.sin(angle)), float(-np.cos(angle)))
     height, width = surface.shape
-    dx = (np.arange(width, dtype=np.float32) - np.float32(place[0]))[None, :]
-    dy = (np.arange(height, dtype=np.float32) - np.float32(place[1]))[:, None]
+    dx = (np.arange(width, dtype=np.float32) - np.float32(column))[None, :]
+    dy = (np.arange(height, dtype=np.float32) - np.float32(row))[:, None]
     waver = fractal(surface.shape, rng, cell=max(4.0, surface.reach), octaves=2)
     across = dx * np.float32(normal[0]) + dy * np.float32(normal[1])
     beside = dy * np.float32(normal[0]) - dx * np.float32(normal[1])
     bow = np.float32(rng.normal(0, 0.25) / surface.reach)
     distance = across + bow * beside * beside + np.float32(0.12 * surface.reach) * waver
-    field = blob(surface, rng, fill=(0.85, 1.0), roughness=0.12)
-    room = smoothstep(field, 0.0, max(1.0, 0.8 * float(field.max())))
-    push = np.float32(rng.uniform(0.14, 0.3) * surface.reach * min(1.0, intensity)) * room
+    push = np.float32(rng.uniform(0.17, 0.36) * surface.reach * min(1.0, intensity)) * room
     towards = 1.0 if rng.random() < 0.5 else -1.0
     # At the crease sideways, and on both sides a little towards it, as what stands up covers less of the ground.
     drawn = np.float32(0.35) * np.tanh(distance / np.float32(max(2.0, 0.4 * surface.reach)))
@@ -50,6 +46,22 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     shading = np.where(shading < 0, losing, gaining) * shading
     # Half on what is there, half on the sheen of the whole: fine texture does not hide a fold.
     return np.asarray(moved + (shading * product)[..., None] * (0.6 * moved + sheen), dtype=np.float32)
+
+
+def _crease_line(surface: Surface, room: FloatMap, rng: np.random.Generator) -> tuple[int, int, float]:
+    """Return a row, a column and an angle: where the crease runs, and its direction."""
+    frame = surface.frame
+    product = blur(surface.foreground.astype(np.float32), 2.0)
+    at_border = (np.abs(product - 0.5) < 0.3) & (room >= 0.5 * room.max())
+    # The crease runs where there is room for it to be seen, best of all through the part's outline.
+    spots = np.flatnonzero(at_border if at_border.any() else room >= 0.7 * room.max())
+    row, column = divmod(int(spots[rng.integers(spots.size)]), surface.shape[1])
+    tilt = float(rng.normal(0, 0.35))
+    if at_border.any():
+        dx, dy = gradient(blur(product, 2.0))
+        return row, column, float(np.arctan2(dy[row, column], dx[row, column])) + tilt
+    # Things bend across their long axis.
+    return row, column, float(np.arctan2(frame.ux, -frame.uy)) + tilt
 
 
 def _creases(

@@ -33,6 +33,11 @@ def _thickness(surface: Surface, rng: np.random.Generator, least: float, most: f
     return float(min(rng.uniform(least, most) * max(0.9, surface.scale**0.8), max(0.5, 0.35 * surface.reach)))
 
 
+def _opacity(intensity: float) -> float:
+    """Return how much a thing hides: at severity 0 it hardly stands out even where the surface is busy."""
+    return min(0.96, 0.35 + 0.9 * intensity)
+
+
 def _matter(surface: Surface, intensity: float, rng: np.random.Generator, full: float) -> FloatMap:
     """Return the colour of the thing, ``(C,)`` float32: lighter or darker than the surface, where there is room."""
     lighter = rng.random() < np.clip((200 - surface.level) / 140, 0.1, 0.8)
@@ -60,7 +65,7 @@ def _fibre(surface: Surface, intensity: float, rng: np.random.Generator) -> Floa
             rng,
             radius=radius,
             tint=tint,
-            opacity=min(0.95, 0.5 + 0.7 * intensity),
+            opacity=_opacity(intensity),
             shadow=min(0.45, 0.1 + 0.45 * intensity),
             gloss=0.2 * min(intensity, 1.0),
             lift=(0.8 + radius) * min(1.0, 0.4 + intensity),
@@ -87,7 +92,7 @@ def _lint(surface: Surface, intensity: float, rng: np.random.Generator) -> Float
     dx, dy = (np.full(surface.shape, np.float32(part * (1.5 + radius))) for part in surface.light)
     cast = blur(displace(cover[..., None], dx, dy), 1.0 + 0.05 * reach)
     painted = surface.base * (1 - np.float32(min(0.5, 0.04 + 0.46 * intensity)) * cast)
-    opaque = np.float32(min(0.95, 0.5 + 0.6 * intensity)) * cover[..., None]
+    opaque = np.float32(_opacity(intensity)) * cover[..., None]
     return np.asarray(painted + opaque * (matter - painted), dtype=np.float32)
 
 
@@ -112,7 +117,7 @@ def _swarf(surface: Surface, intensity: float, rng: np.random.Generator) -> Floa
         rng,
         radius=radius,
         tint=metal,
-        opacity=min(0.95, 0.5 + 0.7 * intensity),
+        opacity=_opacity(intensity),
         shadow=min(0.5, 0.1 + 0.5 * intensity),
         gloss=min(0.75, 0.9 * depth),
         lift=(0.6 * radius + 0.8) * min(1.0, 0.4 + intensity),
@@ -141,7 +146,7 @@ def _dust(surface: Surface, intensity: float, rng: np.random.Generator) -> Float
     field = np.minimum(field + np.float32(0.3 * largest) * bumps, surface.room - 0.5)
     crumb = 1 + np.float32(min(0.3, 0.4 * surface.depth(intensity, 0.5))) * bumps
     matter = _matter(surface, intensity, rng, 0.55) * crumb[..., None]
-    return _placed(surface, field, matter, rng, height=0.5 * largest, shadow=0.4 * min(1.0, 0.3 + intensity))
+    return _placed(surface, field, matter, intensity, rng, height=0.5 * largest)
 
 
 def _flake(surface: Surface, intensity: float, rng: np.random.Generator) -> FloatMap:
@@ -163,18 +168,25 @@ def _flake(surface: Surface, intensity: float, rng: np.random.Generator) -> Floa
     edge = np.clip(towards - lit[..., 0], 0, 1)
     shine = 1 + np.float32(min(0.8, depth)) * (sheen + 1.1 * edge)
     matter = _matter(surface, intensity, rng, 0.6) * shine[..., None]
-    return _placed(surface, field, matter, rng, height=max(0.8, 0.16 * long), shadow=0.5 * min(1.0, 0.3 + intensity))
+    return _placed(surface, field, matter, intensity, rng, height=max(0.8, 0.16 * long))
 
 
 def _placed(
-    surface: Surface, field: FloatMap, matter: FloatMap, rng: np.random.Generator, *, height: float, shadow: float
+    surface: Surface,
+    field: FloatMap,
+    matter: FloatMap,
+    intensity: float,
+    rng: np.random.Generator,
+    *,
+    height: float,
 ) -> FloatMap:
     """Put an opaque thing with outline ``field`` on the surface, with the shadow at its foot."""
     cover = coverage(field, 1.2)
     dx, dy = (np.full(surface.shape, np.float32(part * (height + 0.6))) for part in surface.light)
     cast = blur(displace(cover[..., None], dx, dy), 0.6 + 0.3 * height)
-    painted = surface.base * (1 - np.float32(shadow) * cast)
-    return np.asarray(painted + cover[..., None] * (matter + foreign_grain(surface, rng) - painted), dtype=np.float32)
+    painted = surface.base * (1 - np.float32(min(0.5, 0.1 + 0.45 * intensity)) * cast)
+    opaque = np.float32(_opacity(intensity)) * cover[..., None]
+    return np.asarray(painted + opaque * (matter + foreign_grain(surface, rng) - painted), dtype=np.float32)
 
 
 def _drop(surface: Surface, intensity: float, rng: np.random.Generator) -> FloatMap:
@@ -182,12 +194,12 @@ def _drop(surface: Surface, intensity: float, rng: np.random.Generator) -> Float
     place = random_place(surface, rng, deep=0.7)
     radius = float(surface.room[int(place[1]), int(place[0])]) * rng.uniform(0.4, 0.85)
     radius = max(1.0, min(radius, rng.uniform(8, 30) * max(1.0, surface.scale)))
-    painted = _stand(surface, surface.base, intensity, rng, (float(place[0]), float(place[1])), radius)
+    painted = _stand(surface, surface.base, intensity, rng, place=(float(place[0]), float(place[1])), radius=radius)
     for _ in range(int(rng.choice([0, 0, 1, 2, 4]))):
         spot = random_place(surface, rng, deep=0.15)
         small = min(radius * rng.uniform(0.15, 0.5), 0.8 * float(surface.room[int(spot[1]), int(spot[0])]))
         if small >= 1.2 and np.hypot(*(spot - place)) > 1.25 * (radius + small):
-            painted = _stand(surface, painted, intensity, rng, (float(spot[0]), float(spot[1])), small)
+            painted = _stand(surface, painted, intensity, rng, place=(float(spot[0]), float(spot[1])), radius=small)
     return painted
 
 
@@ -196,6 +208,7 @@ def _stand(
     under: FloatMap,
     intensity: float,
     rng: np.random.Generator,
+    *,
     place: tuple[float, float],
     radius: float,
 ) -> FloatMap:
@@ -219,7 +232,7 @@ def _stand(
     cover = coverage(field, 1.4)[..., None]
     offset = 0.2 * radius + 0.6
     moved = displace(cover, *(np.full(surface.shape, np.float32(part * offset)) for part in surface.light))
-    ground = under * (1 - np.float32(min(0.5, 0.4 * depth)) * blur(moved, 0.6 + 0.06 * radius))
+    ground = under * (1 - np.float32(min(0.5, 0.4 * float(depth))) * blur(moved, 0.6 + 0.06 * radius))
     return np.asarray(ground + cover * (lit - ground), dtype=np.float32)
 
 

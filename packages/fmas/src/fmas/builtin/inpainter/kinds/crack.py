@@ -39,7 +39,9 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     if box is None:  # no room for a line: the finish leaves a speck
         return painted
     change = -dark * gap[box] + shine * dark * lip[box] * (1 - gap[box])
-    painted[box] += change[..., None] * (0.5 * surface.base[box] + 0.5 * blur(surface.base[box], 2.0))
+    painted[box] += change[..., None] * (
+        0.5 * surface.base[box] + 0.5 * blur(surface.base[box], 2.0) + np.float32(surface.sheen)
+    )
     return painted
 
 
@@ -59,7 +61,7 @@ def _opened(surface: Surface, lines: list[_Line], radius: float) -> tuple[FloatM
 
 
 def _gape(line: Points, rng: np.random.Generator, *, start: float, stop: float, uneven: float = 0.55) -> FloatMap:
-    """Return how far a line gapes along its course: tapered over a share of it at its ends, wide here and thin there."""
+    """Return how far a line gapes along its course: tapered over a share of it at its ends, and uneven."""
     t = np.linspace(0, 1, len(line), dtype=np.float32)
     ends = np.ones_like(t)
     if start > 0:
@@ -81,7 +83,7 @@ def _heading(surface: Surface, rng: np.random.Generator) -> float | None:
 
 def _wandering(surface: Surface, rng: np.random.Generator) -> list[_Line]:
     """One long smooth crack, now and then with a short one beside it."""
-    course = backbone(surface, rng, bow=0.22, span=(0.6, 1.0), heading=_heading(surface, rng))
+    course = backbone(surface, rng, bow=0.22, span=(0.3, 1.0), heading=_heading(surface, rng))
     rough, finest = rng.uniform(0.04, 0.12), rng.uniform(4.0, 9.0) * max(1.0, surface.scale)
     trunk = resample(smoothed(jagged(course[:: max(1, len(course) // 5)], rng, roughness=rough, finest=finest), 2))
     blunt = rng.random() < 0.4
@@ -109,7 +111,7 @@ def _torn(surface: Surface, rng: np.random.Generator) -> list[_Line]:
     """A jagged crack with branches that branch again."""
     finest = 2.5 * max(1.0, surface.scale)
     roughness = rng.uniform(0.13, 0.26)
-    course = backbone(surface, rng, bow=0.15, span=(0.6, 1.0), heading=_heading(surface, rng))
+    course = backbone(surface, rng, bow=0.15, span=(0.3, 1.0), heading=_heading(surface, rng))
     trunk = resample(jagged(course[:: max(1, len(course) // 6)], rng, roughness=roughness, finest=finest))
     lines = [(trunk, _gape(trunk, rng, start=0.25 if rng.random() < 0.6 else 0.0, stop=0.35))]
     for _ in range(int(rng.choice([0, 1, 2, 3, 5]))):
@@ -158,7 +160,7 @@ def _star(surface: Surface, rng: np.random.Generator) -> list[_Line]:
 def _net(surface: Surface, rng: np.random.Generator) -> list[_Line]:
     """Crazing: a mesh of fine cracks, as a glaze, a coat of paint or mud gets when it shrinks."""
     frame = surface.frame
-    cells = float(rng.uniform(12, 50))
+    cells = float(np.exp(rng.uniform(np.log(20), np.log(110))))
     mesh = max(5.0, float(np.sqrt(4 * frame.long * frame.short / cells)))
     columns, rows = (max(3, int(side / mesh) + 4) for side in surface.shape[::-1])
     seeds = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1).reshape(-1, 2) - 1.5
@@ -166,10 +168,10 @@ def _net(surface: Surface, rng: np.random.Generator) -> list[_Line]:
     diagram = Voronoi(seeds)
     # Half of the mesh is wider than the rest: the parts shrank one after the other.
     importance = rng.uniform(0.4, 1.0, len(diagram.ridge_vertices)) ** 1.3 * rng.uniform(0.55, 0.9)
-    lost = rng.random(len(diagram.ridge_vertices)) < rng.uniform(0.05, 0.35)
+    lost = rng.random(len(diagram.ridge_vertices)) < rng.uniform(0.0, 0.25)
     finest = 2.5 * max(1.0, surface.scale)
     lines = []
-    limits = rng.normal(0.75, 0.2, len(lost))
+    limits = rng.normal(0.85, 0.15, len(lost))
     for (first, last), part, gone, limit in zip(diagram.ridge_vertices, importance, lost, limits, strict=True):
         if gone or first < 0:
             continue

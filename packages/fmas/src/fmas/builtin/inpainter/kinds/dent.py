@@ -8,6 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, displace, gradient, smoothstep
+from fmas.builtin.inpainter.lay import grain_of
 from fmas.builtin.inpainter.light import slope_towards
 from fmas.builtin.inpainter.paths import backbone, random_place
 from fmas.builtin.inpainter.shapes import blob
@@ -35,14 +36,18 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     bright = np.float32(0.25 + 0.35 * (surface.level < 200))
     gleam = bright * np.float32(gloss) * depth * smoothstep(lean, 0.95 - 0.35 * gloss, 1.0)
     pull = min(4.0 * max(1.0, surface.scale), 0.12 * size) * min(intensity, 1.0)
-    texture = _drawn(surface.base, bowl, pull)
-    return texture * (1 + shading + gleam)[..., None]
+    # Grain stays where the camera put it: moved by parts of pixels, it would be blurred here and there.
+    grain = grain_of(surface)
+    texture = _drawn(surface.base - grain, bowl, pull) + grain
+    return texture + (shading + gleam)[..., None] * (texture + np.float32(surface.sheen))
 
 
 def _single(surface: Surface, rng: np.random.Generator) -> tuple[FloatMap, float]:
     """One bowl, round to oval; gently sloped, or flat inside with a steep rim."""
     low = float(np.exp(rng.uniform(np.log(0.2), np.log(0.9))))
-    field = blob(surface, rng, fill=(low, min(0.97, low + 0.2)), roughness=rng.uniform(0.02, 0.1), detail=1.8, longest=2.4)
+    field = blob(
+        surface, rng, fill=(low, min(0.97, low + 0.2)), roughness=rng.uniform(0.02, 0.1), detail=1.8, longest=2.4
+    )
     size = max(1.0, float(field.max()))
     steepness = rng.uniform(0.3, 1.0)
     # Outlines are rough on paper, dents are pressed: round the field before it becomes a height.

@@ -57,10 +57,10 @@ def _worn(surface: Surface, intensity: float, rng: np.random.Generator) -> Float
     inside = coverage(field, max(1.3, rng.uniform(0.02, 0.12) * size)) * blur(
         surface.foreground.astype(np.float32), 0.7
     )
-    depth = surface.depth(intensity, rng.uniform(0.28, 0.45) * busy(surface))
+    most = surface.depth(intensity, rng.uniform(0.28, 0.45) * busy(surface))
     level = max(surface.level, 25.0)
     darker = not lightens(surface, rng, 0.35)
-    depth = np.float32(share_of_light(depth, 0.8) if darker else depth)
+    depth = np.float32(share_of_light(most, 0.8) if darker else most)
     cloud = fractal(surface.shape, rng, cell=max(4.0, 0.8 * size), octaves=4, persistence=0.6)
     matt = fractal(surface.shape, rng, cell=max(2.0, 2.2 * max(1.0, surface.scale)), octaves=2, persistence=0.7)
     flat = blur(surface.base, max(1.5, 2.5 * surface.scale))
@@ -195,7 +195,7 @@ def _laid(
     tone: float,
 ) -> FloatMap:
     """Lay hairs of the product's own colour over a painting, most of them lit, with a faint shadow beside each."""
-    radius = min(rng.uniform(0.28, 0.6) * max(0.9, surface.scale**0.8), max(0.4, 0.3 * surface.reach))
+    radius = min(rng.uniform(0.25, 0.55) * max(0.9, surface.scale**0.6), max(0.4, 0.3 * surface.reach))
     cover, value = brush(surface.shape, courses, rng.uniform(0, 1, len(courses)).tolist(), radius=radius)
     cover *= smoothstep(surface.room, 0.3, 1.5 + radius)
     depth = surface.depth(intensity, 0.6)

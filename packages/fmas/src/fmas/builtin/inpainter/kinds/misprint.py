@@ -1,4 +1,4 @@
-"""A misprint: a ghost beside what is printed, a colour out of register, ink missing, a streak of the blade, smeared ink.
+"""A misprint: a ghost beside the print, a colour out of register, ink missing, a streak of the blade, smeared ink.
 
 The first three need something printed there, which shows as contrast; on a plain surface ink is where none belongs.
 """
@@ -38,7 +38,7 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
             return _starved(surface, intensity, rng, field, size)
     if chance < 0.35:
         return _streaked(surface, intensity, rng, ink)
-    return _smeared(surface, intensity, rng, field, size, ink)
+    return _smeared(surface, intensity, rng, field, ink=ink)
 
 
 def _shift(surface: Surface, rng: np.random.Generator) -> tuple[float, float]:
@@ -93,17 +93,18 @@ def _streaked(surface: Surface, intensity: float, rng: np.random.Generator, ink:
     for index in range(int(rng.choice([1, 1, 2, 3, 5]))):
         girth = max(0.6, rng.uniform(0.4, 1.6) * max(1.0, surface.scale))
         place = np.float32(rng.uniform(-0.25, 0.25) * (width if upright else height)) * np.float32(min(1, 0.4 + index))
-        t = np.clip(run / np.float32(2 * half) + 0.5, 0, 1)
+        t = np.clip(run / np.float32(2 * half) + 0.5, 0, 1).astype(np.float32)
         flow = np.clip(0.4 + 0.8 * along(t.ravel(), rng, knots=8).reshape(t.shape), 0, 1)
-        density = np.maximum(density, smoothstep(girth - np.abs(across - place), -0.7, 0.7) * flow)
+        density = np.maximum(density, smoothstep(np.float32(girth) - np.abs(across - place), -0.7, 0.7) * flow)
     density = density * smoothstep(surface.room, 0.5, max(2.0, 0.35 * surface.reach))
     return _inked(surface, density, surface.depth(intensity, 0.65), ink, lighter=lightens(surface, rng, 0.25))
 
 
 def _smeared(
-    surface: Surface, intensity: float, rng: np.random.Generator, field: FloatMap, size: float, ink: Absorbance
+    surface: Surface, intensity: float, rng: np.random.Generator, field: FloatMap, *, ink: Absorbance
 ) -> FloatMap:
     """Smear wet ink along the squeegee's way, with a few splashes."""
+    size = max(1.0, float(field.max()))
     angle = float(rng.uniform(0, np.pi))
     step = max(2.0, rng.uniform(2.0, 5.0) * max(1.0, surface.scale))
     lines = streaks(surface.shape, rng, angle=angle, width=step, length=max(10.0, 2.5 * size))
@@ -118,7 +119,10 @@ def _smeared(
         spread=0.6 * size,
         radius=(max(0.8, 0.8 * surface.scale), max(1.2, 0.1 * size)),
     )
-    density = np.maximum(film * np.clip(0.75 + 0.3 * lines, 0.2, 1.2), 0.9 * coverage(spots, 1.3))
+    rough = fractal(surface.shape, rng, cell=max(2.0, 0.2 * size), octaves=3)
+    density = np.maximum(
+        film * np.clip(0.75 + 0.3 * lines, 0.2, 1.2), 0.9 * coverage(spots + np.float32(0.06 * size) * rough, 1.3)
+    )
     return _inked(surface, density, surface.depth(intensity, 0.55), ink, lighter=lightens(surface, rng, 0.05))
 
 

@@ -87,7 +87,7 @@ def _sunk(
     floor = floor * (1 - np.float32(0.9) * depth * shade)[..., None]
     wall = max(1.2, min(0.14 * size, 3.5 * max(1.0, surface.scale)))
     lean = np.clip(slope_towards(-smoothstep(field, -0.3 * wall, wall) * np.float32(wall), surface.light), -1.2, 1.2)
-    shown = np.float32(min(1.0, 0.3 + 1.3 * intensity)) * inside[..., None]
+    shown = np.float32(min(1.0, 0.18 + 1.5 * intensity)) * inside[..., None]
     painted = surface.base + shown * (floor - surface.base)
     # The lit wall answers with the surface's own brightness, not the floor's.
     lit = np.float32(0.5) * depth * lean * coverage(field + 1, 1.5)

@@ -24,7 +24,7 @@ from fmas.builtin.inpainter.surface import Surface
 from fmas.builtin.inpainter.words import mentioned
 from fmas.types import Defect, FloatMap
 
-__all__ = ["render"]
+__all__ = ["WORDS", "render"]
 
 _BY_WORD = (
     # Earlier lines win: "broken thread" is a fray, "burnt hole" is a hole.
@@ -51,7 +51,8 @@ _BY_WORD = (
         "colo burn scorch uneven fade bleach shade pale dark bright heat tarnish yellow grind polish",
     ),
 )
-_WORDS = MappingProxyType({word: render for render, words in _BY_WORD for word in words.split()})
+WORDS = MappingProxyType({word: render for render, words in _BY_WORD for word in words.split()})
+"""Beginnings of words, and what paints the damage they name."""
 _ANY = (
     scratch.render,
     stain.render,
@@ -66,5 +67,5 @@ _ANY = (
 def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Generator) -> FloatMap:
     """Paint the nearest kind; see :mod:`fmas.builtin.inpainter.registry`."""
     chance = int(rng.integers(len(_ANY)))
-    paint = mentioned(defect, _WORDS) or _ANY[chance]
+    paint = mentioned(defect, WORDS) or _ANY[chance]
     return paint(surface, defect, intensity, rng)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import MappingProxyType
 
 import cv2
@@ -24,7 +25,8 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     # Fresh metal gleams in its groove, a groove in something bright or matt is dark.
     gleams = rng.random() < np.clip((230 - surface.level) / 160, 0.15, 0.85)
     body = float(rng.uniform(0.45, 1.0)) * (1 if gleams else -1)
-    chance = rng.choice([_hairlines, _hairlines, _gouge, _scuff, _skips], p=[0.3, 0.2, 0.2, 0.2, 0.1])
+    drawn = float(rng.random())
+    chance = next(draw for most, draw in _CHANCES if drawn < most)
     relief = (mentioned(defect, _WORDS) or chance)(surface, rng, body)
     box = extent(np.abs(relief) > 0.01, pad=8)
     if box is None:  # no room for a line: the finish leaves a speck
@@ -40,7 +42,7 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     depth = np.float32(surface.depth(intensity, 0.75))
     worn = np.minimum(np.abs(relief), 1)[..., None] * np.float32(0.5 * min(1.0, intensity))
     painted = surface.base.copy()
-    painted[box] += worn * (smooth - part.base) + depth * relief[..., None] * smooth
+    painted[box] += worn * (smooth - part.base) + depth * relief[..., None] * (smooth + np.float32(surface.sheen))
     return painted
 
 
@@ -49,7 +51,7 @@ def _touch(surface: Surface) -> FloatMap:
     luminance = mean_channel(surface.base)
     rough = min(1.0, surface.texture / 30.0)
     height = (blur(luminance, 1.0) - blur(luminance, 8.0)) / np.float32(max(8.0, 2.0 * surface.texture))
-    return np.clip(1 + np.float32(rough) * (height - np.float32(0.1)), 0.5, 1.3)
+    return np.asarray(np.clip(1 + np.float32(rough) * (height - np.float32(0.1)), 0.5, 1.3), dtype=np.float32)
 
 
 def _thickness(surface: Surface, rng: np.random.Generator, least: float, most: float) -> float:
@@ -68,7 +70,9 @@ def _hairlines(surface: Surface, rng: np.random.Generator, body: float) -> Float
         if index == 0:
             line, fade = spine, 1.0
         else:
-            line = resample(backbone(surface, rng, bow=0.1, span=(0.2, 0.7))) if crossing else _beside(spine, rng, sigma)
+            line = (
+                resample(backbone(surface, rng, bow=0.1, span=(0.2, 0.7))) if crossing else _beside(spine, rng, sigma)
+            )
             fade = rng.uniform(0.35, 0.9)
         _cut(relief, surface, line, rng, sigma=sigma * (0.7 + 0.3 * fade), body=body, strength=fade)
     return relief
@@ -109,7 +113,9 @@ def _scuff(surface: Surface, rng: np.random.Generator, body: float) -> FloatMap:
         offset = float(np.clip(rng.normal(0, 0.45), -1, 1))
         first, last = np.sort(rng.beta(0.8, 0.8, 2))
         part = spine[int(first * (len(spine) - 2)) : max(int(last * len(spine)), int(first * (len(spine) - 2)) + 2)]
-        line = part + across * offset * width + across * np.linspace(0, rng.normal(0, 0.04) * length, len(part))[:, None]
+        line = (
+            part + across * offset * width + across * np.linspace(0, rng.normal(0, 0.04) * length, len(part))[:, None]
+        )
         # Sixteenths of a pixel, in whole numbers: drawn alike everywhere.
         cv2.polylines(
             canvas, [np.round(16 * line).astype(np.int32)], False, int(255 * strength), thick, cv2.LINE_AA, shift=4
@@ -119,7 +125,7 @@ def _scuff(surface: Surface, rng: np.random.Generator, body: float) -> FloatMap:
     lit = slope_towards(-grooves, surface.light) * np.float32(1.6 * thick)
     ragged = 1 + np.float32(0.5) * fractal(surface.shape, rng, cell=max(3.0, 0.5 * width), octaves=3)
     relief = (np.float32(1.3 * body) * (grooves + np.float32(0.6) * haze) + lit) * ragged
-    return relief * smoothstep(surface.room, 0.0, max(1.0, 0.15 * surface.reach))
+    return np.asarray(relief * smoothstep(surface.room, 0.0, max(1.0, 0.15 * surface.reach)), dtype=np.float32)
 
 
 def _beside(spine: Points, rng: np.random.Generator, sigma: float) -> Points:
@@ -172,6 +178,11 @@ def _cut(
     ridge = burr * np.exp(-0.5 * past**2) * (0.6 - past * np.sign(across) * lit)
     relief[band.rows, band.columns] += np.float32(strength) * pressure * (relief_share * flanks + gleam * core + ridge)
 
+
+_Draw = Callable[[Surface, np.random.Generator, float], FloatMap]
+
+_CHANCES: tuple[tuple[float, _Draw], ...] = ((0.5, _hairlines), (0.7, _gouge), (0.9, _scuff), (1.0, _skips))
+"""How often each manner is drawn, summed up."""
 
 _WORDS = MappingProxyType(
     {

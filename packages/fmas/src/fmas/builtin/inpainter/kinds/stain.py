@@ -164,7 +164,7 @@ def _run(surface: Surface, rng: np.random.Generator) -> FloatMap:
         x = middle + (0 if index == 0 else rng.uniform(-0.3, 0.3) * wide) + sway
         band = band_around(np.stack([x, ends[0] + t * (ends[1] - ends[0])], axis=1), surface.shape, 1.8 * half + 2)
         girth = half * (0.5 + 0.4 * along(band.t, rng, knots=7) + 0.55 * smoothstep(band.t, 0.82, 1.0))
-        inner = girth - np.abs(band.offset)
+        inner = np.asarray(girth - np.abs(band.offset), dtype=np.float32)
         ring = np.exp(-np.maximum(inner, 0) / max(0.8, 0.3 * half))
         pooled = 0.4 + 0.35 * along(band.t, rng, knots=5) + 0.35 * smoothstep(band.t, 0.8, 1.0)
         track = smoothstep(inner, -0.8, 0.8) * smoothstep(band.t, 0.0, 0.35) * (pooled + 0.3 * ring)
