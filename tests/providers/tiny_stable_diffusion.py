@@ -93,7 +93,7 @@ def _grey_vae():
                 values.zero_()
                 values[..., 1, 1] = centre
         vae.encoder.layers[-1].weight.zero_()
-        vae.decoder.layers[-1].weight.mul_(8)
+        vae.decoder.layers[-1].weight.mul_(1000)
         vae.decoder.layers[-1].bias.fill_(0.5)
     return vae
 

@@ -25,7 +25,7 @@ def report(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write OUT/report.html, one page to look at: normal, region, result and mask of every pair, and what failed.
+    """Write OUT/report.html, one page to look at: normal, result, mask and difference of every pair, and what failed.
 
     The page holds everything it shows and asks the network for nothing; send it to whom you like.
     """

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fmas.builtin.inpainter.filters import gradient, mean_channel
 from fmas.types import FloatMap
 
-__all__ = ["borrow_grain", "estimate_softness", "fresh_grain"]
+__all__ = ["borrow_grain", "estimate_softness"]
 
 _Kernel: TypeAlias = NDArray[np.float64]
 
@@ -114,8 +114,3 @@ def _filtered(noise: FloatMap, kernel: _Kernel) -> FloatMap:
 
 _LIKENESS = np.linspace(0.0, 0.65, 14)
 _SEEN = np.array([_seen(float(likeness)) for likeness in _LIKENESS])
-
-
-def fresh_grain(surroundings: FloatMap, shape: tuple[int, int], rng: np.random.Generator) -> FloatMap:
-    """Return :func:`borrow_grain` of another shape."""
-    return borrow_grain(surroundings, rng, shape)

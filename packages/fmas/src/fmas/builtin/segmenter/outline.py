@@ -110,28 +110,17 @@ def rim_of(mask: BoolMask) -> BoolMask:
 
 
 def _soft(gone: BoolMask, mask: BoolMask, distance: FloatArray) -> BoolMask:
-    """Return the regions of ``gone`` whose rim towards the ground is soft, compared with the rest of ``mask``.
-
-    An edge is looked at half way up, where it is steepest: how much of the whole does it rise within five pixels?
-    """
-    step = _step(distance, 5)
-    body = mask & ~gone
-    sharp = _SHARP * _steepness(body, cv2.dilate(gone.astype(np.uint8), _square(9)) > 0, distance, step)
-    beside_body = cv2.dilate(body.astype(np.uint8), _square(7)) > 0
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(gone.astype(np.uint8), connectivity=8)
-    soft = np.zeros(len(stats), dtype=bool)
-    for label, (left, top, wide, high, _) in enumerate(stats[1:], start=1):
-        box = np.s_[max(0, top - 4) : top + high + 4, max(0, left - 4) : left + wide + 4]
-        soft[label] = _steepness(labels[box] == label, beside_body[box], distance[box], step[box]) < sharp
+    """Return the regions of ``gone`` whose rim towards the ground is soft."""
+    count, labels = cv2.connectedComponents(gone.astype(np.uint8), connectivity=8)
+    rim = gone & rim_of(mask)
+    near, far = _step(distance, 5), _step(distance, 15)
+    steepness = near / np.maximum(far, 1e-3)
+    outline = rim_of(mask) & (cv2.dilate(gone.astype(np.uint8), _square(9)) == 0)
+    sharp = _SHARP * (float(np.median(steepness[outline])) if outline.any() else 1.0)
+    length = np.bincount(labels[rim], minlength=count)
+    soft = np.bincount(labels[rim], weights=steepness[rim], minlength=count) < sharp * np.maximum(length, 1)
+    soft[0] = False
     return np.asarray(soft[labels], dtype=bool)
-
-
-def _steepness(region: BoolMask, elsewhere: BoolMask, distance: FloatArray, step: FloatArray) -> float:
-    """Return the share of a region's height that its edge gains within five pixels, 0 where no edge is seen."""
-    height = float(np.percentile(distance[region], 75)) if region.any() else 1.0
-    around = (cv2.dilate(region.astype(np.uint8), _square(7)) > 0) & ~elsewhere
-    half_way = around & (distance > 0.35 * height) & (distance < 0.65 * height)
-    return float(np.median(step[half_way])) / height if half_way.any() else 0.0
 
 
 def _step(distance: FloatArray, size: int) -> FloatArray:

@@ -39,7 +39,8 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     # Grain stays where the camera put it: moved by parts of pixels, it would be blurred here and there.
     grain = grain_of(surface)
     texture = _drawn(surface.base - grain, bowl, pull) + grain
-    return texture + (shading + gleam)[..., None] * (texture + np.float32(surface.sheen))
+    painted = texture + (shading + gleam)[..., None] * (texture + np.float32(surface.sheen))
+    return np.asarray(painted, dtype=np.float32)
 
 
 def _single(surface: Surface, rng: np.random.Generator) -> tuple[FloatMap, float]:
