@@ -35,7 +35,7 @@ def grain(seed: int, *, grey: bool = True, shape: tuple[int, int] = (SIDE, SIDE)
 def material(rivals: ModuleType, photographs: list[np.ndarray]) -> object:
     import texture_sources
 
-    textures = texture_sources.foreign_textures(np.random.default_rng(0), procedural=5, side=64)
+    textures = [texture_sources._procedural(number, 64, np.random.default_rng(number)) for number in range(5)]
     return rivals.Material(photographs, [np.ones(one.shape[:2], bool) for one in photographs], textures)
 
 
@@ -43,20 +43,18 @@ def material(rivals: ModuleType, photographs: list[np.ndarray]) -> object:
 @pytest.mark.parametrize("grey", [True, False])
 def test_a_mask_is_what_changed(bench: ModuleType, method: str, grey: bool) -> None:
     photographs = [grain(seed, grey=grey) for seed in range(3)]
+    stuff = material(bench, photographs)
     before = photographs[0].copy()
     everywhere = np.ones((SIDE, SIDE), bool)
     hits = []
     for seed in range(12):
-        painted, mask = bench.RIVALS[method](
-            photographs[0], everywhere, material(bench, photographs), np.random.default_rng(seed)
-        )
+        painted, mask = bench.RIVALS[method](photographs[0], everywhere, stuff, np.random.default_rng(seed))
         assert painted.shape == before.shape and painted.dtype == np.uint8
         assert mask.shape == before.shape[:2] and mask.dtype == np.bool_
         changed = (painted != before).any(axis=2)
-        if method == "nsa":  # its own rule: more than one level on average, after a median
-            assert not changed[~mask].all()
-        else:
-            assert not (changed & ~mask).any(), "nothing outside the mask changed"
+        # NSA's own rule leaves out what a median over 5 x 5 removes: corners, and the rim of a patch.
+        least = 0.01 if method == "nsa" else 0
+        assert np.count_nonzero(changed & ~mask) <= least * mask.size, "what changed is in the mask"
         if grey:
             assert not np.ptp(painted.astype(int), axis=2).any(), "a grey photograph stays grey"
         if mask.any():
@@ -147,7 +145,7 @@ def test_the_network_learns_what_is_plain(bench: ModuleType, torch: ModuleType) 
         mask[top : top + 14, left : left + 14] = True
         pairs.append(NormalSyntheticMask(normal, np.where(mask[..., None], np.uint8(30), normal), mask))
     torch.set_num_threads(1)
-    budget = small_network.Budget(steps=25, size=64, batch=4, learning_rate=5e-3)
+    budget = small_network.Budget(steps=16, size=64, batch=4, learning_rate=1e-2)
     network = small_network.train(pairs, budget, 0, channels=1)
     found = small_network.predict(network, pairs[0].synthetic, channels=1)
     assert found.shape == (70, 80) and found.dtype == np.float32
@@ -192,6 +190,7 @@ def test_paired_differences_are_those_of_compare(bench: ModuleType, torch: Modul
     assert set(found["kinds"]) == {"scratch"}
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_the_comparison_runs(tmp_path: Path, torch: ModuleType) -> None:
     pytest.importorskip("fmas_evaluate", reason="the comparison measures with fmas-evaluate")
@@ -209,11 +208,21 @@ def test_the_comparison_runs(tmp_path: Path, torch: ModuleType) -> None:
     for number in range(3):
         Image.fromarray(truth).save(tmp_path / f"data/ground_truth/spot/{number}_mask.png")
     command = [sys.executable, BENCHMARKS / "does_it_help.py", "--data", tmp_path / "data", "--seeds", 1, "--steps", 2]
-    command += ["--size", 32, "--pairs", 11, "--replicates", 20, "--work", tmp_path / "work", "--out", tmp_path / "r.json"]
-    for _ in range(2):  # the second run takes what the first kept
-        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert "| fmas |" in done.stdout and "| spot |" in done.stdout
+    command += [
+        "--size",
+        32,
+        "--pairs",
+        11,
+        "--replicates",
+        20,
+        "--work",
+        tmp_path / "work",
+        "--out",
+        tmp_path / "r.json",
+    ]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "| fmas |" in done.stdout and "| spot |" in done.stdout
     numbers = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     assert set(numbers["overall"]) == {"cutpaste", "nsa", "draem", "fmas"}
     assert set(numbers["against"]) == {"cutpaste", "nsa", "draem"}

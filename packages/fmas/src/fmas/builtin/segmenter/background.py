@@ -17,7 +17,7 @@ _PER_SIDE = 6  # border segments per side: 2024 triples
 _LEAST_SHARE = 0.2  # of the border; what is seen at less of it is no background
 _SURE_SHARE = 0.8  # of the border; what explains as much needs no rival
 _SAME = 0.4  # two planes that agree with the same segments to this share are one explanation
-_MOST = 3
+_MOST = 2
 _FLATTER = np.float32(0.06)  # segments that a unit of slope in lightness costs a plane
 _STIFF = 0.002  # keeps a light seen in one half of the picture from bending wildly in the other
 _QUIET = np.float32(0.5)  # added to the spread, so that a rendered ground without noise does not make all stand out
@@ -71,7 +71,7 @@ class BackgroundFinder:
         self._terms = terms.astype(np.float32)
 
     def explanations(self, picture: FloatArray) -> Iterator[Explanation]:
-        """Yield up to three explanations of the border of ``picture``, ``(h, w, 3)``, the likeliest first.
+        """Yield up to two explanations of the border of ``picture``, ``(h, w, 3)``, the likeliest first.
 
         The border is cut into segments; the plane in (x, y) that most of their median colours agree with is the
         background under uneven light. It is found by trying all triples, so that a part may cover half of the border.

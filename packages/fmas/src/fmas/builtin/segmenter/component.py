@@ -27,7 +27,7 @@ _NOISY = 8.0  # grey levels of the second difference, from which on a median is 
 _MOSTLY_BORDER = 0.4  # share of the border above which the other side may be the background
 _SURE = 0.9  # no rival is looked at
 _WORTH_HALVING = 200  # pixels
-_WORTH_A_LOOK = 0.4  # of belief, from afar
+_WORTH_A_LOOK = 0.5  # of belief, from afar
 _CERTAIN = 0.95  # a part that nothing can outvote
 _PLAINER = 0.95  # ... when the other side has this much more markings and relief
 
