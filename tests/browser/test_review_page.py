@@ -163,6 +163,72 @@ def test_keys_decide_and_every_decision_is_on_the_disk(server, config, open_page
     assert verdicts(config.out) == before
 
 
+def test_what_was_decided_while_the_server_was_away_is_saved_in_full_and_in_order(config, open_page):
+    process, url = start(config.out, 0)
+    try:
+        page = ready(open_page(url))
+        kill(process)
+        page.keyboard.press("j")
+        for key in ("x", "u", "a", "u", "x"):  # of one pair, faster than any server answers
+            page.keyboard.press(key)
+        saving(page, "5 decisions not saved yet")
+        port = url.rstrip("/").rpartition(":")[2]
+        saving(page, f"start it again with --port {port}")
+        process, _ = start(config.out, int(port))
+        page.get_by_role("button", name="Try now").click()
+        expect(page.locator("#saving")).not_to_contain_text("not saved yet", timeout=20_000)
+        lines = (config.out / "decisions.jsonl").read_bytes().splitlines()
+        assert [json.loads(line)["verdict"] for line in lines] == ["drop", "undecided", "keep", "undecided", "drop"]
+        assert len({json.loads(line)["stem"] for line in lines}) == 1
+    finally:
+        kill(process)
+
+
+def test_what_a_closed_tab_could_not_save_another_one_saves(config, open_page):
+    process, url = start(config.out, 0)
+    try:
+        one, other = ready(open_page(url)), ready(open_page(url))
+        kill(process)
+        for page, moves, key in ((one, 1, "x"), (other, 2, "a")):
+            page.bring_to_front()
+            for _ in range(moves):
+                page.keyboard.press("j")
+            page.keyboard.press(key)
+            saving(page, "1 decision not saved yet")
+        one.close()
+        process, _ = start(config.out, int(url.rstrip("/").rpartition(":")[2]))
+        other.close()
+        last = ready(open_page(url))
+        saving(last, "1 kept · 1 dropped")
+        expect(last.locator("#saving")).not_to_contain_text("not saved yet", timeout=20_000)
+        wait_for_lines(last, config.out, 2)
+        assert sorted(verdicts(config.out).values()) == ["drop", "keep"]
+    finally:
+        kill(process)
+
+
+def test_review_of_another_data_set_at_the_same_address_gets_no_decision(config, open_page, tmp_path):
+    shutil.copytree(config.out, tmp_path / "another")
+    run = tmp_path / "another" / "run.json"
+    run.write_text(json.dumps(json.loads(run.read_text("utf-8")) | {"digest": "f" * 64}), encoding="utf-8")
+    process, url = start(config.out, 0)
+    try:
+        page = ready(open_page(url))
+        kill(process)
+        port = int(url.rstrip("/").rpartition(":")[2])
+        process, _ = start(tmp_path / "another", port)
+        page.keyboard.press("j")
+        page.keyboard.press("x")
+        saving(page, "1 decision not saved yet: another data set is under review at this address now")
+        kill(process)
+        process, _ = start(config.out, port)
+        expect(page.locator("#saving")).not_to_contain_text("not saved yet", timeout=20_000)
+        assert not (tmp_path / "another" / "decisions.jsonl").exists()
+        assert list(verdicts(config.out).values()) == ["drop"]
+    finally:
+        kill(process)
+
+
 def test_two_tabs_see_each_other_and_overwrite_nothing(server, config, open_page):
     one, other = ready(open_page(server.url)), ready(open_page(server.url))
     one.bring_to_front()

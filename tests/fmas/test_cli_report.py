@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +49,23 @@ def test_json_counts_pairs_and_failures(app: typer.Typer, out: Path) -> None:
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout) == {"report": str(out / "report.html"), "pairs": 5, "failures": 1}
     assert (out / "report.html").read_text("utf-8").count('class="pair"') == 2
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_to_who_watches_and_to_nobody_else(
+    app: typer.Typer, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert CliRunner().invoke(app, ["report", str(out)]).stderr == ""
+    screen = Terminal()
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stderr", screen)
+    report.report(out, most=3)
+    assert "pairs" in screen.getvalue()
+    assert "3/3" in screen.getvalue()
 
 
 def test_no_output_folder_is_one_line_and_exit_code_2(app: typer.Typer, tmp_path: Path) -> None:

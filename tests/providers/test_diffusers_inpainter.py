@@ -42,7 +42,7 @@ def painter(model, **options):
 def job(seed=1, side=64, prompt="a dark scratch"):
     image = np.random.default_rng(7).integers(90, 160, (side, side, 3), dtype=np.uint8)
     region = np.zeros((side, side), bool)
-    region[16:40, 20:44] = True
+    region[14:50, 14:50] = True
     return InpaintJob(image, region, np.ones_like(region), Defect(name="scratch", prompt=prompt), seed)
 
 

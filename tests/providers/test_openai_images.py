@@ -20,7 +20,8 @@ from fmas.types import Defect, InpaintJob
 pytest.importorskip("openai", reason="needs the SDK: pip install 'fmas-providers[openai]'")
 
 from fmas_providers.llm.backoff import Backoff
-from fmas_providers.openai.images import OpenAIImages, OpenAIImagesOptions, create
+from fmas_providers.openai.images import OpenAIImages, create
+from fmas_providers.openai.options import OpenAIImagesOptions
 
 
 class ImageServer:

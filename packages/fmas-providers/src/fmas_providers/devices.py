@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, TypeAlias
-
-import torch
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from fmas.errors import ConfigError
+
+if TYPE_CHECKING:  # options name precisions, and must be readable where torch is not
+    import torch
 
 __all__ = ["DTypeName", "resolve_device", "resolve_dtype"]
 
@@ -25,6 +26,8 @@ def resolve_device(name: str) -> torch.device:
     Raises:
         ConfigError: If there is no such device.
     """
+    import torch
+
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -45,7 +48,9 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
-def resolve_dtype(name: DTypeName, device: torch.device, *, half: torch.dtype = torch.float16) -> torch.dtype:
+def resolve_dtype(
+    name: DTypeName, device: torch.device, *, half: Literal["float16", "bfloat16"] = "float16"
+) -> torch.dtype:
     """Turn a precision option into a dtype.
 
     Args:
@@ -53,6 +58,8 @@ def resolve_dtype(name: DTypeName, device: torch.device, *, half: torch.dtype = 
         device: Where it will be used.
         half: The half precision that is safe for this model.
     """
-    if name == "auto":
-        return torch.float32 if device.type == "cpu" else half
-    return {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}[name]
+    import torch
+
+    chosen = ("float32" if device.type == "cpu" else half) if name == "auto" else name
+    dtypes = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+    return dtypes[chosen]

@@ -15,6 +15,7 @@ from fmas.secrecy import one_line
 from fmas.specs import ComponentKind
 from fmas.stages import Resources
 from fmas.types import Fingerprint
+from fmas.usage import Usage, UsageMeterReading
 
 __all__ = ["ComponentHandle", "RunComponents"]
 
@@ -30,7 +31,7 @@ class ComponentHandle(Generic[ComponentT]):
         registry: Where to find it in this process; another process loads the installed plugins itself.
     """
 
-    __slots__ = ("_component", "_config", "_fingerprint", "_kind", "_registry")
+    __slots__ = ("_component", "_config", "_fingerprint", "_kind", "_reading", "_registry")
 
     def __init__(self, kind: ComponentKind, config: ComponentConfig, registry: PluginRegistry | None = None) -> None:
         self._kind: ComponentKind = kind
@@ -38,6 +39,7 @@ class ComponentHandle(Generic[ComponentT]):
         self._registry = registry
         self._component: ComponentT | None = None
         self._fingerprint: Fingerprint | None = None
+        self._reading = UsageMeterReading()
 
     def get(self) -> ComponentT:
         """Return the component, creating it at first.
@@ -67,9 +69,14 @@ class ComponentHandle(Generic[ComponentT]):
         spec = registry.spec(self._kind, self._config.name)
         return Resources(gpus=1.0 if getattr(spec, "elsewhere", False) else 0.0)
 
+    def new_usage(self) -> Usage:
+        """Return what the component used in this process since the last call; empty if it counts nothing."""
+        return self._reading.new(self._component) if self._component is not None else {}
+
     def release(self) -> None:
         """Let go of the component; it is created again when it is needed again."""
         self._component = None
+        self._reading = UsageMeterReading()
 
     def __reduce__(self) -> tuple[Callable[..., ComponentHandle[ComponentT]], tuple[ComponentKind, ComponentConfig]]:
         return ComponentHandle, (self._kind, self._config)

@@ -18,6 +18,7 @@ from fmas.manifest import ManifestEntry, ManifestIndex
 from fmas.output import OpenOutput, read_run_file
 from fmas.pair_files import row_text
 from fmas.refill import dropped_pictures
+from fmas.usage import read_usage
 from fmas.versions import library_versions
 
 __all__ = ["DatasetCounts", "write_derived_files"]
@@ -95,7 +96,8 @@ def write_derived_files(output: OpenOutput) -> DatasetCounts:
         if run is None:
             raise OutputError(f"expected {output.layout.run}, which is gone; run the same command again")
         dropped = {"dropped_and_still_there": dropped_pictures(output.layout)}
-        run |= {"counts": counts.to_json(), "review": dropped, "libraries": library_versions()}
+        run |= {"counts": counts.to_json(), "review": dropped, "usage": read_usage(output.layout)}
+        run |= {"libraries": library_versions()}
         writer.write_text(output.layout.run, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
     return counts
 

@@ -131,7 +131,7 @@ class InpaintStage:
                 if not wanted:
                     break
                 wanted = self._attempt(wanted, placement * self._refine.attempts + attempt, progress)
-        return [
+        finished = [
             replace(
                 sample,
                 pairs=tuple(
@@ -141,6 +141,8 @@ class InpaintStage:
             )
             for number, sample in enumerate(batch)
         ]
+        # Told beside the first sample, so that it comes from a worker process the same way.
+        return [replace(sample, usage=self._inpainter.new_usage()) for sample in finished[:1]] + finished[1:]
 
     def _wanted(
         self, batch: Sequence[Sample], placement: int, progress: Mapping[tuple[int, int], _Progress]

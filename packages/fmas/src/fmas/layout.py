@@ -2,7 +2,8 @@
 
 ::
 
-    OUT/  config.resolved.yaml  plan.json  run.json  failures.jsonl  decisions.jsonl  manifest/  .tmp/  report.html
+    OUT/  config.resolved.yaml  plan.json  run.json  failures.jsonl  decisions.jsonl  usage.jsonl  report.html
+          manifest/  candidates/  cache/  .tmp/
     OUT/dataset/<category>/  README.md  metadata.jsonl
         train/good/000000.png  test/<defect>/000000.png  ground_truth/<defect>/000000_mask.png
         test/good/000000.png   (only with --holdout-good)
@@ -63,6 +64,16 @@ class OutputLayout:
     def decisions(self) -> Path:
         """What reviewers decided, one line each."""
         return self.out / "decisions.jsonl"
+
+    @property
+    def usage(self) -> Path:
+        """What services were asked and what it cost, one line each time."""
+        return self.out / "usage.jsonl"
+
+    @property
+    def cache(self) -> Path:
+        """What was paid for and would be asked again in the same words: answers of a live LLM."""
+        return self.out / "cache"
 
     @property
     def candidates(self) -> Path:

@@ -25,7 +25,17 @@ __all__ = ["OpenOutput", "read_run_file", "refuse_foreign_folder", "refuse_other
 
 _LOCK_NAME = re.compile(r"shard-(\d+)-of-(\d+)\.lock")
 # What `fmas plan` or a run killed before its run.json may have left, and what a file browser leaves anywhere.
-_HARMLESS = {"plan.json", "config.resolved.yaml", "decisions.jsonl", ".tmp", ".DS_Store", "Thumbs.db", "desktop.ini"}
+_HARMLESS = {
+    "plan.json",
+    "cache",
+    "usage.jsonl",
+    "config.resolved.yaml",
+    "decisions.jsonl",
+    ".tmp",
+    ".DS_Store",
+    "Thumbs.db",
+    "desktop.ini",
+}
 _LOCK_SECONDS = 600
 
 

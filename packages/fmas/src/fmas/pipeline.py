@@ -31,6 +31,7 @@ from fmas.sources import scan_sources
 from fmas.stages import Executor, Stage
 from fmas.summary import RunSummary
 from fmas.sweep import sweep_unlisted
+from fmas.usage import Usage, append_usage, read_usage
 from fmas.user_masks import UserMasks
 from fmas.work import (
     manifest_entries,
@@ -105,6 +106,7 @@ def synthesize(
                 run = (executor or LocalExecutor(config.workers)).run(stages, retire)
                 with closing(run):  # whatever ends the loop, no worker writes on after it
                     for number, sample in enumerate(run, start=1):
+                        _count_usage(output, sample.usage)
                         for entry in manifest_entries(sample, places.decisions):
                             manifest.append(entry)
                             refilled += entry.status == "done" and entry.stem in refills
@@ -113,6 +115,7 @@ def synthesize(
                             progress(number, len(pending), failed)
             finally:  # also after Ctrl-C or a full disk: what is finished is a valid data set
                 sweep_unlisted(layout, config)
+                _count_usage(output, components.inpainter.new_usage())  # for what failed last
                 counts = write_derived_files(output)
     kept = sum(len(sample.pairs) for sample in wanted) - sum(len(sample.pairs) for sample in pending)
     seconds = time.monotonic() - started
@@ -129,7 +132,15 @@ def synthesize(
         refilled=refilled,
         dropped_and_still_there=dropped_pictures(layout),
         balance=balance.shares(plan.slugs, counts.defects) if balance is not None else (),
+        usage=read_usage(layout),
     )
+
+
+def _count_usage(output: OpenOutput, used: Usage) -> None:
+    """Write down what the inpainter used, if it counts anything."""
+    if used:
+        with output.exclusive():
+            append_usage(output.layout, "inpainter", used)
 
 
 def build_stages(

@@ -13,9 +13,11 @@ from fmas.images import read_image
 from fmas.layout import OutputLayout
 from fmas.output import OpenOutput
 from fmas.plan import StoredPlan, ask_for_plan, read_plan
+from fmas.plan_cache import cached_plan, holds_plans, keep_plan
 from fmas.plugins import PluginRegistry, load_plugins
 from fmas.sources import Source, scan_sources
 from fmas.types import PlanRequest, RGBImage
+from fmas.usage import append_usage
 
 __all__ = ["foreseen_plan", "obtain_plan", "store_plan", "stored_plan"]
 
@@ -41,9 +43,23 @@ def obtain_plan(
                 f"run: {command}"
             )
         request = PlanRequest(config.object_name, _reference(sources, config))
-        plan = ask_for_plan(components.llm.get(), request)
+        plan = _answer(components, output, request)
         output.writer.write_text(path, plan.to_json())
         return plan
+
+
+def _answer(components: RunComponents, output: OpenOutput, request: PlanRequest) -> StoredPlan:
+    """Return what the LLM answers, or answered before if asking again could cost something."""
+    layout, live = output.layout, components.llm_is_live
+    plan = cached_plan(layout, request, components.llm.fingerprint()) if live and holds_plans(layout) else None
+    if plan is None:
+        try:
+            plan = ask_for_plan(components.llm.get(), request)
+        finally:  # an answer that is no plan was paid for as well
+            append_usage(layout, "llm", components.llm.new_usage())
+        if live:
+            keep_plan(layout, output.writer, request, plan)
+    return plan
 
 
 def stored_plan(config: RunConfig, components: RunComponents, layout: OutputLayout) -> StoredPlan | None:
@@ -70,17 +86,35 @@ def foreseen_plan(
     """Return the plan that a run would use, as far as that can be told without spending or writing anything.
 
     Returns:
-        The stored plan and ``True``; else ``False`` and, where ``balance`` needs one and the LLM is not a live one,
-        what that would answer.
+        The plan that is stored, or kept from an earlier question, and ``True``; else ``False`` and, where ``balance``
+        needs one and the LLM is not a live one, what that would answer.
 
     Raises:
         PlanError: If a run would refuse the stored plan.
     """
     plan = stored_plan(config, components, layout)
-    if plan is not None or config.balance is None or components.llm_is_live:
+    if plan is not None:
+        return plan, True
+    if components.llm_is_live:
+        plan = _kept_answer(config, components, layout, sources)
         return plan, plan is not None
+    if config.balance is None:
+        return None, False
     request = PlanRequest(config.object_name, _reference(sources, config))
     return ask_for_plan(components.llm.get(), request), False
+
+
+def _kept_answer(
+    config: RunConfig, components: RunComponents, layout: OutputLayout, sources: Sequence[Source]
+) -> StoredPlan | None:
+    """Return the answer of a live LLM that a run would find; the LLM is created only where any answer is kept."""
+    if not holds_plans(layout):
+        return None
+    try:
+        llm = components.llm.fingerprint()
+    except Exception:  # noqa: BLE001 (whatever a plugin raises without its key or its SDK)
+        return None
+    return cached_plan(layout, PlanRequest(config.object_name, _reference(sources, config)), llm)
 
 
 def store_plan(config: RunConfig, *, with_reference: bool, registry: PluginRegistry | None = None) -> StoredPlan:

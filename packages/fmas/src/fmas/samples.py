@@ -171,6 +171,7 @@ class Sample:
         source_sha256: SHA-256 of the source file, once read.
         foreground: Where the product is, once segmented.
         failure: Why nothing can be made of it.
+        usage: What the inpainter used since an earlier sample told, whichever it was for.
     """
 
     source: Source
@@ -181,6 +182,7 @@ class Sample:
     source_sha256: str = ""
     foreground: Foreground | None = None
     failure: Failure | None = None
+    usage: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:

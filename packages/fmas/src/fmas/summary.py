@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fmas.balance import Share
 from fmas.derive import DatasetCounts
+from fmas.usage import Usage
 
 __all__ = ["RunSummary"]
 
@@ -27,6 +29,7 @@ class RunSummary:
         notes: Things worth knowing that stopped nothing.
         refilled: Of ``made``, the pictures in the places of dropped ones.
         dropped_and_still_there: Pictures of the output folder that were dropped in review and are still there.
+        usage: What services were asked for the output folder in all, and what that cost.
         balance: What was asked by that setting, and what the output folder holds of it; empty where nothing was.
     """
 
@@ -42,6 +45,7 @@ class RunSummary:
     refilled: int = 0
     dropped_and_still_there: int = 0
     balance: tuple[Share, ...] = ()
+    usage: Mapping[str, Usage] = field(default_factory=dict)
 
     @property
     def exit_code(self) -> int:
@@ -65,5 +69,6 @@ class RunSummary:
             "ignored_files": self.ignored_files,
             "notes": list(self.notes),
             "counts": self.counts.to_json(),
+            "usage": {kind: dict(totals) for kind, totals in self.usage.items()},
             "balance": [{"name": share.name, "asked": share.asked, "made": share.made} for share in self.balance],
         }

@@ -1,4 +1,4 @@
-"""What a run's services were asked and what that cost: one line per report in ``usage.jsonl``, added up in ``run.json``.
+"""What a run's services were asked and what that cost: line by line in ``usage.jsonl``, added up in ``run.json``.
 
 An LLM or an inpainter may have a method ``usage()`` that returns totals since it was created, as numbers by name, e.g.
 ``calls``, ``input_tokens``, ``output_tokens``, ``cost_usd``; ``None`` stands for what it does not know. Only numbers
@@ -61,15 +61,13 @@ def _read(component: object) -> Usage:
 
 def _numbers(content: Mapping[object, object]) -> dict[str, float | None]:
     """Return what is a number or unknown, by a plain name."""
-    return {
-        name: value
-        for name, value in content.items()
-        if isinstance(name, str) and _NAME.fullmatch(name) and (value is None or _is_number(value))
-    }  # type: ignore[return-value]  # mypy does not follow the test into the comprehension
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    numbers: dict[str, float | None] = {}
+    for name, value in content.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or isinstance(value, bool):
+            continue
+        if value is None or (isinstance(value, (int, float)) and math.isfinite(value) and value >= 0):
+            numbers[name] = value
+    return numbers
 
 
 def _difference(now: float | None, before: float | None) -> float | None:
@@ -154,10 +152,11 @@ def _words(totals: Usage) -> list[str]:
     words = []
     for name, value in totals.items():
         if name == "cost_usd":
-            words.append("cost unknown (set its prices to have it counted)" if value is None else f"cost ${value:.4g}")
+            words.append("cost unknown" if value is None else f"cost ${value:.4g}")
         elif value is None:
             words.append(f"{name.replace('_', ' ')} unknown")
         elif value or name == "calls":
             unit = name.replace("_", " ")
-            words.append(f"{value:,g} {unit.removesuffix('s') if value == 1 else unit}")
+            number = int(value) if value == int(value) else value
+            words.append(f"{number:,} {unit.removesuffix('s') if value == 1 else unit}")
     return words

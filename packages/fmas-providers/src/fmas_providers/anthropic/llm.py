@@ -8,37 +8,24 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import anthropic
-from pydantic import Field
 
 from fmas.errors import ConfigError, PlanError
 from fmas.options import parse_options
 from fmas.secrecy import one_line
 from fmas.specs import Options
 from fmas.types import Fingerprint, PlanRequest, PromptPlan
+from fmas_providers.anthropic.options import AnthropicOptions
 from fmas_providers.llm.answer import answer_schema
 from fmas_providers.llm.backoff import Backoff, Busy, PatienceEndedError
 from fmas_providers.llm.conversation import Question, Reply, Turn, ask_for_defects
 from fmas_providers.llm.faults import Service, retry_after
-from fmas_providers.llm.options import LLMOptions
 from fmas_providers.llm.reference import REFERENCE_TYPE
 from fmas_providers.llm.usage import Tokens, UsageMeter
 
-__all__ = ["AnthropicLLM", "AnthropicOptions", "create"]
+__all__ = ["AnthropicLLM", "create"]
 
 _VERSION = "1"  # raise it whenever the same options would ask another question
 _KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
-
-
-class AnthropicOptions(LLMOptions):
-    """Options of the LLM ``anthropic``.
-
-    Attributes:
-        model: The model's name at the service.
-        base_url: Another address of the service, without ``/v1``; ``ANTHROPIC_BASE_URL`` does the same.
-    """
-
-    model: str = Field(default="claude-sonnet-5", min_length=1)
-    base_url: str | None = Field(default=None, pattern=r"^https?://")
 
 
 def create(options: Options) -> AnthropicLLM:

@@ -113,9 +113,8 @@ def load_pipeline(options: DiffusersOptions, found: FoundModel) -> Any:  # noqa:
     import diffusers
 
     device = resolve_device(options.device)
-    half = torch.float16 if found.adapter.half == "float16" else torch.bfloat16
     arguments: dict[str, object] = {
-        "torch_dtype": resolve_dtype(options.dtype, device, half=half),
+        "torch_dtype": resolve_dtype(options.dtype, device, half=found.adapter.half),
         "revision": options.revision,
         "variant": options.variant,
         "local_files_only": options.local_files_only,

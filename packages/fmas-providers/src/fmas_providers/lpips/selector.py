@@ -5,13 +5,12 @@ from __future__ import annotations
 import warnings
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import lpips
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
 from fmas.errors import ComponentError, ImageError
 from fmas.options import parse_options
@@ -19,36 +18,17 @@ from fmas.secrecy import one_line
 from fmas.specs import Options
 from fmas.types import BoolMask, Fingerprint, RGBImage
 from fmas_providers.devices import resolve_device
+from fmas_providers.lpips.options import LEAST_SIDE, LPIPSOptions
 
-__all__ = ["LPIPSOptions", "LPIPSSelector", "create"]
+__all__ = ["LPIPSSelector", "create"]
 
 _VERSION = "1"  # raise it whenever the same pictures would get another score
-_LEAST_SIDE = 64  # AlexNet's and VGG's coarsest features must still cover a few positions
 _BACKBONES = {
     "alex": ("alexnet", "alexnet-owt-7be5be79.pth"),
     "vgg": ("vgg16", "vgg16-397923af.pth"),
     "squeeze": ("squeezenet1_1", "squeezenet1_1-b8a52dc0.pth"),
 }
 """Network -> torchvision's name of its backbone, and the file that torch.hub keeps it in."""
-
-
-class LPIPSOptions(BaseModel):
-    """Options of the selector ``lpips``.
-
-    Attributes:
-        net: The network; the paper that introduced LPIPS recommends ``alex`` as a metric.
-        backbone: ``imagenet`` needs torchvision's weights, fetched once on first use; ``random`` needs nothing and only
-            shows that everything runs: its distances mean nothing.
-        largest: Longer side, in pixels, that larger boxes are reduced to.
-        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    net: Literal["alex", "vgg", "squeeze"] = "alex"
-    backbone: Literal["imagenet", "random"] = "imagenet"
-    largest: int = Field(default=512, ge=_LEAST_SIDE, le=4096)
-    device: str = "auto"
 
 
 def create(options: Options) -> LPIPSSelector:
@@ -102,7 +82,7 @@ class LPIPSSelector:
         """Return ``(1, 3, h, w)`` float32 in [-1, 1], each side at least 64 pixels."""
         height, width = crop.shape[:2]
         scale = min(1.0, self._options.largest / max(height, width))
-        size = tuple(max(round(side * scale), _LEAST_SIDE) for side in (width, height))
+        size = tuple(max(round(side * scale), LEAST_SIDE) for side in (width, height))
         if size != (width, height):
             shrinks = size[0] <= width and size[1] <= height
             crop = np.asarray(

@@ -12,11 +12,10 @@ import binascii
 import io
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
 
 from fmas.errors import ComponentError, PlanError
 from fmas.options import parse_options
@@ -24,35 +23,12 @@ from fmas.specs import Options
 from fmas.types import Fingerprint, InpaintJob, RGBImage
 from fmas_providers.llm.backoff import Backoff
 from fmas_providers.llm.usage import Tokens, UsageMeter
+from fmas_providers.openai.options import OpenAIImagesOptions
 from fmas_providers.openai.service import ask, connect
 
-__all__ = ["OpenAIImages", "OpenAIImagesOptions", "create"]
+__all__ = ["OpenAIImages", "create"]
 
 _VERSION = "1"  # raise it whenever the same options would send another request
-
-
-class OpenAIImagesOptions(BaseModel):
-    """Options of the inpainter ``openai-images``.
-
-    Attributes:
-        model: The image model's name at the service.
-        base_url: A compatible server, e.g. ``http://127.0.0.1:8000/v1``.
-        quality: What the service offers; higher costs more.
-        size: Side of the square that is sent and comes back, in pixels; crops are padded by reflection to a square.
-        parallel: Requests at once.
-        timeout: Seconds that one call may take.
-        patience: Seconds that all waiting for a busy service may take together, for each picture.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str = Field(default="gpt-image-1.5", min_length=1)
-    base_url: str | None = Field(default=None, pattern=r"^https?://")
-    quality: Literal["auto", "low", "medium", "high"] = "auto"
-    size: Literal[256, 512, 1024] = 1024
-    parallel: int = Field(default=4, ge=1, le=64)
-    timeout: float = Field(default=180.0, gt=0.0, allow_inf_nan=False)
-    patience: float = Field(default=30.0, ge=0.0, allow_inf_nan=False)
 
 
 def create(options: Options) -> OpenAIImages:

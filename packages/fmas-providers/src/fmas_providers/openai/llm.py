@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import openai
-from pydantic import Field
 
 from fmas.errors import PlanError
 from fmas.options import parse_options
@@ -15,36 +14,14 @@ from fmas.types import Fingerprint, PlanRequest, PromptPlan
 from fmas_providers.llm.answer import SCHEMA_NAME, answer_schema
 from fmas_providers.llm.backoff import Backoff
 from fmas_providers.llm.conversation import Question, Reply, Turn, ask_for_defects
-from fmas_providers.llm.options import LLMOptions
 from fmas_providers.llm.reference import REFERENCE_TYPE
 from fmas_providers.llm.usage import Tokens, UsageMeter
+from fmas_providers.openai.options import OpenAIOptions
 from fmas_providers.openai.service import ask, connect
 
-__all__ = ["OpenAILLM", "OpenAIOptions", "create"]
+__all__ = ["OpenAILLM", "create"]
 
 _VERSION = "1"  # raise it whenever the same options would ask another question
-
-
-class OpenAIOptions(LLMOptions):
-    """Options of the LLM ``openai``.
-
-    Attributes:
-        model: The model's name at the service.
-        base_url: A compatible server (vLLM, Ollama, LM Studio), e.g. ``http://127.0.0.1:11434/v1``.
-        api: ``responses`` or ``chat``; ``auto`` takes chat completions when ``base_url`` is given, since that is what
-            compatible servers speak.
-        temperature: 0 for the likeliest answer, larger for varied ones; not every model takes it.
-    """
-
-    model: str = Field(default="gpt-5.5", min_length=1)
-    base_url: str | None = Field(default=None, pattern=r"^https?://")
-    api: Literal["auto", "responses", "chat"] = "auto"
-    temperature: float | None = Field(default=None, ge=0.0, le=2.0, allow_inf_nan=False)
-
-    @property
-    def speaks_chat(self) -> bool:
-        """Whether chat completions are used."""
-        return self.api == "chat" or (self.api == "auto" and self.base_url is not None)
 
 
 def create(options: Options) -> OpenAILLM:

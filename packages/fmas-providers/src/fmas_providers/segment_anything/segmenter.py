@@ -5,12 +5,11 @@ from __future__ import annotations
 import hashlib
 import pickle
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import segment_anything
 import torch
-from pydantic import BaseModel, ConfigDict, Field
 
 from fmas.errors import ComponentError, ConfigError
 from fmas.options import parse_options
@@ -18,40 +17,14 @@ from fmas.secrecy import one_line
 from fmas.specs import Options
 from fmas.types import Fingerprint, Foreground, RGBImage
 from fmas_providers.devices import resolve_device
+from fmas_providers.segment_anything.options import SAMOptions
 from fmas_providers.segmentation.prompts import centre_and_border
-from fmas_providers.segmentation.ranking import Proposal, RankingOptions, choose_foreground
+from fmas_providers.segmentation.ranking import Proposal, choose_foreground
 
-__all__ = ["SAMOptions", "SAMSegmenter", "create"]
+__all__ = ["SAMSegmenter", "create"]
 
 _VERSION = "1"  # raise it whenever the same picture would get another mask
 _SOURCE = "https://github.com/facebookresearch/segment-anything#model-checkpoints"
-
-
-class SAMOptions(BaseModel):
-    """Options of the segmenter ``sam``.
-
-    Attributes:
-        checkpoint: The weights' file, e.g. ``sam_vit_b_01ec64.pth``.
-        model: ``vit_b``, ``vit_l`` or ``vit_h``; told by the file's name when not given.
-        mode: ``prompt`` points at the centre, away from the corners, and is fast; ``everything`` asks for all masks of
-            a grid of points and takes the best.
-        points_per_side: Of that grid.
-        pred_iou_thresh: Masks that the model itself rates lower are dropped in ``everything``.
-        stability_score_thresh: Masks that change more with the threshold are dropped in ``everything``.
-        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
-        ranking: How the product is chosen among the masks.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    checkpoint: Path
-    model: str | None = None
-    mode: Literal["prompt", "everything"] = "prompt"
-    points_per_side: int = Field(default=16, ge=1, le=128)
-    pred_iou_thresh: float = Field(default=0.88, allow_inf_nan=False)
-    stability_score_thresh: float = Field(default=0.95, allow_inf_nan=False)
-    device: str = "auto"
-    ranking: RankingOptions = RankingOptions()
 
 
 def create(options: Options) -> SAMSegmenter:

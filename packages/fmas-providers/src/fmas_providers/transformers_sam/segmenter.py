@@ -8,47 +8,21 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from pydantic import BaseModel, ConfigDict, Field
 
 from fmas.errors import ComponentError, ConfigError
 from fmas.options import parse_options
 from fmas.secrecy import one_line
 from fmas.specs import Options
 from fmas.types import Fingerprint, Foreground, RGBImage
-from fmas_providers.devices import DTypeName, resolve_device, resolve_dtype
+from fmas_providers.devices import resolve_device, resolve_dtype
 from fmas_providers.segmentation.prompts import centre_and_border
-from fmas_providers.segmentation.ranking import Proposal, RankingOptions, choose_foreground
+from fmas_providers.segmentation.ranking import Proposal, choose_foreground
 from fmas_providers.transformers_sam.families import Family, family_for
+from fmas_providers.transformers_sam.options import SAMHFOptions
 
-__all__ = ["SAMHFOptions", "SAMHFSegmenter", "create"]
+__all__ = ["SAMHFSegmenter", "create"]
 
 _VERSION = "1"  # raise it whenever the same picture would get another mask
-
-
-class SAMHFOptions(BaseModel):
-    """Options of the segmenter ``sam-hf``.
-
-    Attributes:
-        model: A repository on the Hugging Face hub, or a folder that ``save_pretrained`` wrote.
-        revision: The commit, tag or branch to load; the commit that it turned out to be is recorded.
-        object: What SAM 3 is asked for; the run's ``--object`` when not given.
-        threshold: Instances that SAM 3 is less sure of are left out.
-        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
-        dtype: ``auto`` takes bfloat16 on a GPU, float32 on a CPU.
-        local_files_only: Never ask the network; the weights must be there.
-        ranking: How the product is chosen among the masks.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    model: str = Field(default="facebook/sam2.1-hiera-base-plus", min_length=1)
-    revision: str | None = None
-    object: str | None = Field(default=None, min_length=1)
-    threshold: float = Field(default=0.3, ge=0.0, le=1.0)
-    device: str = "auto"
-    dtype: DTypeName = "auto"
-    local_files_only: bool = False
-    ranking: RankingOptions = RankingOptions()
 
 
 def create(options: Options) -> SAMHFSegmenter:
@@ -173,7 +147,7 @@ def _load(family: Family, options: SAMHFOptions) -> tuple[Any, Any]:
     where = {"revision": options.revision, "local_files_only": options.local_files_only}
     try:
         model = getattr(transformers, family.model).from_pretrained(
-            source, dtype=resolve_dtype(options.dtype, device, half=torch.bfloat16), **where
+            source, dtype=resolve_dtype(options.dtype, device, half="bfloat16"), **where
         )
         processor = getattr(transformers, family.processor).from_pretrained(source, **where)
     except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:

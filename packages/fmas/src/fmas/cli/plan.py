@@ -43,17 +43,23 @@ def plan(
 ) -> None:
     """Ask the llm what can go wrong with the product, and store the answer in OUT/plan.json.
 
-    A stored plan is shown and kept. Before the run it may be edited, or deleted to ask again; afterwards it stays.
+    A stored plan is shown and kept. Before the run it may be edited; afterwards it stays. An answer that was paid for
+    is kept in OUT/cache by what was asked, too: to ask the same again, delete both.
     """
     with reported_errors():
         from fmas.errors import UsageError
+        from fmas.layout import OutputLayout
         from fmas.planning import store_plan
+        from fmas.usage import read_usage, usage_words
 
         given: dict[str, object] = {"images": images or Path(), "out": out, "object": object_, "llm": llm}
         resolved = resolve_settings(given, settings=settings, config=config, defects=defects)
         if resolved.config.object is None:
             raise UsageError("expected --object TEXT, got nothing to plan for; for example --object 'magnetic tile'")
         stored = store_plan(resolved.config, with_reference=images is not None)
+        usage = read_usage(OutputLayout(out, ""))
+        if usage:
+            typer.echo(f"used so far for this folder: {usage_words(usage)}", err=True)
         if as_json:
             typer.echo(stored.to_json(), nl=False)
             return

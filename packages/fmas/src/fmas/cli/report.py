@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +12,7 @@ import typer
 
 from fmas.cli.options import JsonOption
 from fmas.cli.outcome import print_json, reported_errors
+from fmas.cli.progress import reported_progress
 
 __all__ = ["register"]
 
@@ -32,10 +36,21 @@ def report(
     with reported_errors():
         from fmas.report import read_overview, write_report
 
-        path = write_report(out, most=most)
+        with _shown_progress() as progress:
+            path = write_report(out, most=most, progress=progress)
         counts = read_overview(out).counts
         if as_json:
             print_json({"report": str(path), "pairs": counts.pairs, "failures": counts.failed})
             return
         typer.echo(str(path))
         typer.echo(path.resolve().as_uri())
+
+
+@contextmanager
+def _shown_progress() -> Iterator[Callable[[int, int], None] | None]:
+    """Show how far it is where somebody watches; a log file need not know."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    with reported_progress("pairs") as report:
+        yield lambda written, total: report(written, total, 0)

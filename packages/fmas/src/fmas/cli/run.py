@@ -196,6 +196,8 @@ def _share(share: Share, shares: Sequence[Share]) -> str:
 
 def print_summary(summary: RunSummary) -> None:
     """Print what was made, counted, on stdout."""
+    from fmas.usage import usage_words
+
     for note in summary.notes:
         typer.echo(f"note: {note}", err=True)
     counts = summary.counts
@@ -218,6 +220,8 @@ def print_summary(summary: RunSummary) -> None:
     if counts.failed:
         failures = ", ".join(f"{reason} {number}" for reason, number in sorted(counts.failures.items()))
         typer.echo(f"failed: {failures}; listed in {summary.out / 'failures.jsonl'}")
+    if summary.usage:
+        typer.echo(f"used in all runs into this folder: {usage_words(summary.usage)}")
     if summary.ignored_files:
         typer.echo(f"ignored: {summary.ignored_files} files that are no images")
     out = shlex.quote(str(summary.out))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from markupsafe import Markup
 from fmas.decisions import read_decisions
 from fmas.errors import UsageError
 from fmas.files import AtomicWriter
+from fmas.refill import DROPPED, DROPPED_AGAIN
 from fmas.report.abreast import in_order
 from fmas.report.payload import json_element
 from fmas.report.pictures import PictureReader
@@ -30,6 +31,8 @@ _REASONS = {
     RejectReason.TOO_SMALL: "changed too few pixels to be a defect",
     RejectReason.OFF_OBJECT: "lay beside the product",
     RejectReason.UNTRUE_MASK: "had no mask that tells the truth",
+    DROPPED: "was dropped in review, and the next picture is not made yet",
+    DROPPED_AGAIN: "came out as a picture that was dropped in review before",
     "rejected": "every candidate was rejected",
     "no_region": "no place for a defect was found",
     "ImageError": "the photograph cannot be used",
@@ -48,13 +51,14 @@ _SCRIPTS = (
     "cards.js",
     "recipe.js",
     "loupe.js",
+    "queue.js",
     "review.js",
     "page.js",
 )
 """One after the other they are one script; what one declares at its top the next ones use."""
 
 
-def write_report(out: Path, *, most: int | None = None) -> Path:
+def write_report(out: Path, *, most: int | None = None, progress: Callable[[int, int], None] | None = None) -> Path:
     """Write ``OUT/report.html``: one page that needs no other file and asks for none.
 
     The same output folder gives the same bytes. Pairs are written one after the other, so that memory does not grow
@@ -63,6 +67,7 @@ def write_report(out: Path, *, most: int | None = None) -> Path:
     Args:
         out: The output folder of ``fmas run``.
         most: Show only the first so many pairs; all by default.
+        progress: Called with how many pairs are written, of how many.
 
     Returns:
         The page's path.
@@ -76,7 +81,7 @@ def write_report(out: Path, *, most: int | None = None) -> Path:
     overview = read_overview(out)
     layout = overview.layout
     with AtomicWriter(layout.temporary / "report").stream(layout.report) as file:
-        for chunk in page_chunks(overview, most=most):
+        for chunk in page_chunks(overview, most=most, progress=progress):
             file.write(chunk.encode(errors="backslashreplace"))  # a name that is no Unicode must not cost the page
     return layout.report
 
@@ -88,6 +93,7 @@ class ReviewMode:
     The page asks its server, and nobody else, for
 
     - ``GET /decisions``: ``{"000123": {"image_sha256": …, "verdict": "keep" | "drop" | "undecided"}, …}``
+    - ``GET /session``: ``{"token": …, "digest": …}``, after a decision was refused with status 403
     - ``POST /decisions`` with ``{"stem": 123, "image_sha256": …, "verdict": …}`` and the header ``X-FMAS-Token``;
       anything but status 200 with ``{"saved": true}`` counts as not saved, is shown and tried again
     - ``GET /pictures/000123/<normal|result|mask|thumb-normal|thumb-result>?v=<first 16 digits of image_sha256>``
@@ -99,13 +105,20 @@ class ReviewMode:
     token: str
 
 
-def page_chunks(overview: Overview, *, most: int | None = None, review: ReviewMode | None = None) -> Iterator[str]:
+def page_chunks(
+    overview: Overview,
+    *,
+    most: int | None = None,
+    review: ReviewMode | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[str]:
     """Yield the page's text bit by bit; pictures are read when their turn comes.
 
     Args:
         overview: What the output folder holds.
         most: Show only the first so many pairs; all by default.
         review: Make the page that ``fmas review`` serves; by default the self-contained report.
+        progress: Called with how many pairs the text holds so far, of how many.
     """
     environment = Environment(
         loader=PackageLoader("fmas.report"),
@@ -118,11 +131,12 @@ def page_chunks(overview: Overview, *, most: int | None = None, review: ReviewMo
     script = "".join(_source(environment, name) for name in _SCRIPTS)
     shown = min(most or overview.counts.pairs, overview.counts.pairs)
     reasons = {str(reason): words for reason, words in _REASONS.items()}
+    elements = _pair_elements(overview, most=most, with_pictures=review is None)
     return environment.get_template("report.html.j2").generate(
         overview=overview,
         shown=shown,
         page=json_element(_page_data(overview, shown, reasons, review), id_="page"),
-        data=_pair_elements(overview, most=most, with_pictures=review is None),
+        data=elements if progress is None else _counted(elements, shown, progress),
         failures=failure_rows(overview.layout),
         reasons=reasons,
         review=review is not None,
@@ -166,6 +180,12 @@ def _pair_elements(overview: Overview, *, most: int | None, with_pictures: bool)
         return facts + Markup("\n") + json_element(reader.read(row).to_json(), id_=f"p{row.stem}")
 
     yield from in_order(element, rows)
+
+
+def _counted(elements: Iterator[Markup], total: int, progress: Callable[[int, int], None]) -> Iterator[Markup]:
+    for number, element in enumerate(elements, start=1):
+        yield element
+        progress(number, total)
 
 
 def _source(environment: Environment, name: str) -> str:

@@ -71,6 +71,7 @@ class _Review:
         index: What there is to look at.
         decisions: Where decisions go.
         token: What the page sends back with every decision.
+        digest: Of the run's identity: which data set this is.
         max_pixels: Larger files are not decoded.
     """
 
@@ -78,6 +79,7 @@ class _Review:
     index: ReviewIndex
     decisions: DecisionLog
     token: str
+    digest: str
     max_pixels: int
 
     def page(self, _: Request) -> Response:
@@ -91,8 +93,11 @@ class _Review:
         return StreamingResponse(_blocks(chunks), media_type="text/html", headers=headers)
 
     def session(self, _: Request) -> Response:
-        """Answer the token: a page that was open while the server was restarted goes on with the new one."""
-        return JSONResponse({"token": self.token})
+        """Answer the token: a page that was open while the server was restarted goes on with the new one.
+
+        The digest tells it whether this is still the data set that it shows: the next server may be another review's.
+        """
+        return JSONResponse({"token": self.token, "digest": self.digest})
 
     def picture(self, request: Request) -> Response:
         """Answer a picture of the data set; the address holds a number and a word, never a path."""
@@ -171,7 +176,7 @@ class _Review:
 
 
 def review_app(
-    layout: OutputLayout, *, port: int, token: str, max_pixels: int | None, log: Callable[[str], None]
+    layout: OutputLayout, *, port: int, token: str, digest: str, max_pixels: int | None, log: Callable[[str], None]
 ) -> Guard:
     """Return the application.
 
@@ -179,13 +184,14 @@ def review_app(
         layout: Where things lie.
         port: Where the server listens.
         token: What the page sends back with every decision.
+        digest: Of the run's identity, as ``run.json`` holds it.
         max_pixels: Larger files are not decoded.
         log: Told of every refused request, in one line.
 
     Raises:
         OutputError: If the manifest cannot be read.
     """
-    review = _Review(layout, ReviewIndex(layout), DecisionLog(layout), token, max_pixels or _NO_MAX_PIXELS)
+    review = _Review(layout, ReviewIndex(layout), DecisionLog(layout), token, digest, max_pixels or _NO_MAX_PIXELS)
     routes = [
         Route("/", review.page, methods=["GET"]),
         Route("/session", review.session, methods=["GET"]),

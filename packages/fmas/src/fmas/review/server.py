@@ -44,6 +44,7 @@ class ReviewServer:
             overview.layout,
             port=self.port,
             token=secrets.token_urlsafe(32),
+            digest=overview.digest,
             max_pixels=limit if isinstance(limit, int) else None,
             log=log or _to_stderr,
         )

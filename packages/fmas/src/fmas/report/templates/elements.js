@@ -61,6 +61,14 @@ const recall = (key) => {
   }
 };
 
+const keysStored = () => {
+  try {
+    return Object.keys(localStorage);
+  } catch {
+    return [];
+  }
+};
+
 // The part of the address behind the `#`: what is shown, as `name=value&…`.
 const address = {
   read: () => new URLSearchParams(location.hash.slice(1)),

@@ -1,11 +1,11 @@
 // Keeping and dropping. A decision is shown at once and counts as saved only when the server says so; until then it is
-// marked, kept in the browser, and tried again and again.
+// marked, kept in the browser, and tried again and again. Every decision is sent, in the order in which it was made: one
+// that was taken back within the second is history too.
 
 const RETRY_MILLISECONDS = [1000, 2000, 4000, 8000, 15000, 30000];
 
 const review = (() => {
-  const store = `fmas-unsaved-${facts.digest}`;
-  const pending = new Map(); // stem -> { image_sha256, verdict }
+  const byStem = new Map(pairs.map((pair) => [pair.stem, pair]));
   const undone = []; // what `undo` goes back through: { pair, verdict } before
   const saving = byId("saving");
   const words = make("span", {});
@@ -14,13 +14,18 @@ const review = (() => {
   let sending = false;
   let failures = 0;
   let timer = 0;
-  let replaced = 0; // decisions about pictures that are not there any more
+  const decidedHere = new Set(); // stems
+  const replaced = new Set(); // stems whose picture was another one when the decision arrived
 
-  const keep = () => remember(store, pending.size === 0 ? null : JSON.stringify([...pending]));
+  // The newest decision about what this page shows that is not saved yet.
+  const unsaved = (pair) => {
+    const newest = queue.newest(pair.stem);
+    return newest?.image_sha256 === pair.sha ? newest : null;
+  };
 
   const redisplay = (pair) => {
-    list.refresh(pair);
-    if (loupe.pair() === pair) loupe.refresh();
+    if (pair) list.refresh(pair);
+    if (pair && loupe.pair() === pair) loupe.refresh();
     const count = (verdict) => pairs.filter((one) => one.verdict === verdict).length;
     const [kept, dropped] = [count("keep"), count("drop")];
     words.textContent = `${counted(kept + dropped)} of ${counted(pairs.length)} reviewed · ${counted(kept)} kept · ${counted(dropped)} dropped`;
@@ -33,7 +38,7 @@ const review = (() => {
     clearTimeout(timer);
     timer = setTimeout(send, wait);
     trouble.replaceChildren(
-      `${plural(pending.size, "decision")} not saved yet: ${message}. Trying again in ${wait / 1000} s. `,
+      `${plural(queue.size(), "decision")} not saved yet: ${message}. Trying again in ${wait / 1000} s. `,
       make("button", { type: "button", text: "Try now", onclick: send }),
     );
   };
@@ -41,20 +46,21 @@ const review = (() => {
   // A server that was started anew has another token; the page goes on with that.
   const renew = async () => {
     const answer = await fetch("/session").then((response) => response.json());
+    if (answer.digest !== facts.digest) throw new Error("another data set is under review at this address now");
     const changed = typeof answer.token === "string" && answer.token !== facts.review.token;
     if (changed) facts.review.token = answer.token;
     return changed;
   };
 
   const reloading = () =>
-    replaced === 0
+    replaced.size === 0
       ? []
       : [
-          `Nothing was decided about ${plural(replaced, "pair")}: the picture is another one by now. `,
+          `Nothing was decided about ${plural(replaced.size, "pair")}: the picture is another one by now. `,
           make("button", { type: "button", text: "Load the page anew", onclick: () => location.reload() }),
         ];
 
-  const post = async (stem, { image_sha256, verdict }) => {
+  const post = async ({ stem, image_sha256, verdict }) => {
     const response = await fetch("/decisions", {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-FMAS-Token": facts.review.token },
@@ -62,46 +68,62 @@ const review = (() => {
     });
     const answer = await response.json().catch(() => ({}));
     if (response.ok && answer.saved === true) return;
-    if (response.status === 403 && (await renew())) return post(stem, { image_sha256, verdict });
+    if (response.status === 403 && (await renew())) return post({ stem, image_sha256, verdict });
     if (response.status === 409) {
-      replaced += 1; // by fmas run or fmas select, since this page was loaded
+      replaced.add(stem); // by fmas run or fmas select, since this page was loaded
       return;
     }
     const told = [answer.error, answer.detail].find((text) => typeof text === "string");
     throw new Error(`the server answered ${response.status}${told ? `, ${told}` : ""}`);
   };
 
+  const troubleOf = (error) =>
+    error instanceof TypeError
+      ? `the server does not answer; if fmas review has ended, start it again with --port ${location.port || 80}`
+      : error.message;
+
   // One after the other, so that the last decision about a pair is the last one written.
   const send = async () => {
-    if (sending || pending.size === 0) return;
+    if (sending || queue.size() === 0) return;
     sending = true;
     clearTimeout(timer);
     let refused = null;
-    for (const [stem, decision] of [...pending]) {
+    const stuck = new Set(); // what follows about these pairs has to wait for what was refused
+    for (let next = queue.first(stuck); next; next = queue.first(stuck)) {
       try {
-        await post(stem, decision);
+        await post(next);
+        queue.remove(next);
+        redisplay(byStem.get(next.stem));
       } catch (error) {
-        refused = error instanceof TypeError ? "the server does not answer; is fmas review still running" : error.message;
+        refused = troubleOf(error);
         if (error instanceof TypeError) break; // the others would fare no better
-        continue;
+        stuck.add(next.stem);
       }
-      if (pending.get(stem) === decision) pending.delete(stem); // not if decided otherwise meanwhile
-      keep();
-      redisplay(pairs.find((pair) => pair.stem === stem));
     }
     sending = false;
     if (refused) return later(refused);
     failures = 0;
     trouble.replaceChildren(...reloading());
-    if (pending.size > 0) send();
   };
 
   const record = (pair, verdict) => {
     pair.verdict = verdict;
-    pending.delete(pair.stem);
-    pending.set(pair.stem, { image_sha256: pair.sha, verdict });
-    keep();
+    decidedHere.add(pair.stem);
+    queue.add({ stem: pair.stem, image_sha256: pair.sha, verdict });
     redisplay(pair);
+    filters.recount();
+    send();
+  };
+
+  // Decisions that a closed tab could not save; older than any that were made here.
+  const adopt = (left) => {
+    for (const stem of new Set(left.map((decision) => decision.stem))) {
+      const pair = byStem.get(stem);
+      if (!pair) continue;
+      if (decidedHere.has(stem)) queue.add({ stem, image_sha256: pair.sha, verdict: pair.verdict }); // once more, after them
+      else if (unsaved(pair)) pair.verdict = unsaved(pair).verdict;
+      redisplay(pair);
+    }
     filters.recount();
     send();
   };
@@ -134,7 +156,7 @@ const review = (() => {
     for (const pair of pairs) {
       const decision = held.get(pair.stem);
       const verdict = decision?.image_sha256 === pair.sha ? decision.verdict : "undecided";
-      const shown = pending.get(pair.stem)?.verdict ?? verdict;
+      const shown = unsaved(pair)?.verdict ?? verdict;
       if (pair.verdict === shown) continue;
       pair.verdict = shown;
       list.refresh(pair);
@@ -146,7 +168,7 @@ const review = (() => {
     try {
       await load();
       filters.recount();
-      if (pending.size === 0) trouble.replaceChildren(...reloading());
+      if (queue.size() === 0) trouble.replaceChildren(...reloading());
     } catch (error) {
       trouble.replaceChildren(
         `The decisions cannot be read: ${error instanceof TypeError ? "the server does not answer" : error.message}. `,
@@ -159,27 +181,17 @@ const review = (() => {
     if (!reviewing) return;
     saving.hidden = false;
     saving.append(progress, words, trouble);
-    const bySha = new Map(pairs.map((pair) => [pair.stem, pair]));
-    try {
-      for (const [stem, decision] of JSON.parse(recall(store) ?? "[]")) {
-        const pair = bySha.get(stem);
-        if (pair?.sha !== decision.image_sha256 || !VERDICTS.includes(decision.verdict)) continue;
-        pending.set(stem, decision);
-        pair.verdict = decision.verdict;
-      }
-    } catch {
-      /* not what we stored */
-    }
+    queue.adopt(adopt);
     redisplay(pairs[0]);
     await reload();
     filters.apply();
     send();
     window.addEventListener("beforeunload", (event) => {
-      if (pending.size > 0) event.preventDefault();
+      if (queue.size() > 0) event.preventDefault();
     });
     document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && reload());
     window.addEventListener("online", send);
   };
 
-  return { start, decide, undo, unsaved: (pair) => pending.has(pair.stem) };
+  return { start, decide, undo, unsaved };
 })();
