@@ -51,6 +51,7 @@ class ComponentHandle(Generic[ComponentT]):
             registry = self._registry if self._registry is not None else load_plugins()
             created = registry.create(self._kind, self._config.name, self._config.options)
             self._component = cast("ComponentT", created)
+            self._reading.new(created)  # what it counted before, for whoever else has it, is none of ours
         return self._component
 
     def fingerprint(self) -> Fingerprint:
