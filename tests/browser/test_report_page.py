@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from fmas.decisions import Decision, DecisionLog
+from fmas.layout import OutputLayout
 from fmas.report import write_report
 from fmas.report.pictures import PairPictures, PictureReader
 from fmas.report.rows import PairRow
@@ -444,6 +446,44 @@ def test_missing_and_broken_files_are_said_in_their_pair(make_output: Make, open
     assert first.locator(".difference .unavailable").is_visible()
     assert first.locator(".normal canvas").is_visible()
     assert not page.locator("#list > li").nth(1).locator(".problems").is_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1021, 1300])
+def test_everything_of_a_row_that_says_a_lot_can_be_seen_and_pressed(
+    make_output: Make, open_report: Open, width: int
+) -> None:
+    crowded = {
+        "defect_name": "a scratch from the gripper, " * 4,
+        "kind": "contamination",
+        "generation": 2,
+        "rejections": [
+            {"candidate": number, "attempt": 0, "seed": 7, "reason": reason}
+            for number, reason in enumerate(("unchanged", "too_small", "black", "off_object", "untrue_mask"))
+        ],
+        "source": "line 1/" + "part" * 40 + ".png",
+        "mask_file_name": "ground_truth/crack/" + "gone" * 20 + ".png",
+        "file_name": "test/crack/" + "gone" * 20 + ".png",
+    }
+    out = make_output(3, change=lambda stem, row: crowded)
+    DecisionLog(OutputLayout(out, "part")).append(Decision(0, f"{0:064x}", "drop"))
+    page = open_report(write_report(out), viewport={"width": width, "height": 900})
+    drawn(page)
+    hidden = page.evaluate(
+        """() => [...document.querySelectorAll('#list > li:first-child :is(button, .badge, .problems, h3, .locator)')]
+            .filter(one => {
+                scrollTo(0, 0);
+                const { left, top, right, bottom } = one.getBoundingClientRect();
+                return [[left + 4, top + 4], [right - 4, bottom - 4], [(left + right) / 2, (top + bottom) / 2]]
+                    .some(([x, y]) => {
+                        scrollTo(0, 0);
+                        if (y > innerHeight) scrollTo(0, y - innerHeight / 2);
+                        const seen = document.elementFromPoint(x, y - scrollY);
+                        return !one.contains(seen);
+                    });
+            })
+            .map(one => one.textContent || one.className)"""
+    )
+    assert hidden == []
 
 
 def test_five_thousand_pairs_stay_fluid(make_output: Make, open_report: Open, monkeypatch: pytest.MonkeyPatch) -> None:

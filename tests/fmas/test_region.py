@@ -217,3 +217,22 @@ def test_a_held_out_photograph_needs_no_place():
         plan_of("crack"), RegionConfig(), run_seed=0, category="part", masks=UserMasks(only=np.ones((5, 3), dtype=bool))
     )
     assert stage.process([sample]) == [sample]
+
+
+@pytest.mark.parametrize("kind", ["stain", "discoloration", "fray"])
+def test_what_spreads_may_cover_much_of_a_surface(kind):
+    areas = [
+        placed(kind, index=index, mask=FULL, kind="texture").placements[0].mask.sum() / FULL.size for index in range(40)
+    ]
+    assert max(areas) > 0.25
+    assert min(areas) < 0.08
+
+
+def test_what_does_not_spread_stays_small_and_so_does_a_fray_at_an_edge():
+    crack = [
+        placed("crack", index=index, mask=FULL, kind="texture").placements[0].mask.sum() / FULL.size
+        for index in range(40)
+    ]
+    fray = [placed("fray", index=index).placements[0].mask.sum() / SQUARE.sum() for index in range(40)]
+    assert max(crack) < 0.12
+    assert max(fray) < 0.2

@@ -10,7 +10,7 @@ from fmas.errors import ConfigError
 if TYPE_CHECKING:  # options name precisions, and must be readable where torch is not
     import torch
 
-__all__ = ["DTypeName", "resolve_device", "resolve_dtype"]
+__all__ = ["DTypeName", "describe_device", "resolve_device", "resolve_dtype"]
 
 DTypeName: TypeAlias = Literal["auto", "float32", "float16", "bfloat16"]
 
@@ -46,6 +46,21 @@ def resolve_device(name: str) -> torch.device:
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("expected Apple's MPS for device 'mps', got none; choose cpu")
     return device
+
+
+def describe_device(name: str) -> str:
+    """Return in words what a device option stands for here, with the memory of a GPU.
+
+    Raises:
+        ConfigError: If there is no such device.
+    """
+    import torch
+
+    device = resolve_device(name)
+    if device.type != "cuda":
+        return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+    free, total = torch.cuda.mem_get_info(device)
+    return f"{device} ({torch.cuda.get_device_name(device)}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free)"
 
 
 def resolve_dtype(

@@ -34,6 +34,15 @@ def _create(module: str) -> Callable[[Options], Any]:
     return create
 
 
+def _diagnose(module: str) -> Callable[[Options], Any]:
+    """Return what imports ``fmas_providers.<module>`` when it is called, and calls its ``diagnose``."""
+
+    def diagnose(options: Options) -> Any:  # noqa: ANN401 (words by words)
+        return import_module(f"fmas_providers.{module}").diagnose(options)
+
+    return diagnose
+
+
 @hookimpl
 def fmas_register_llms() -> list[LLMSpec]:
     """Return the language models."""
@@ -65,6 +74,7 @@ def fmas_register_segmenters() -> list[SegmenterSpec]:
             _create("segment_anything.segmenter"),
             requires=("torch", "torchvision", "segment_anything"),
             install=_install("sam"),
+            diagnose=_diagnose("segment_anything.segmenter"),
             elsewhere=True,
         ),
         SegmenterSpec(
@@ -73,6 +83,7 @@ def fmas_register_segmenters() -> list[SegmenterSpec]:
             _create("transformers_sam.segmenter"),
             requires=("torch", "torchvision", "transformers"),
             install=_install("sam-hf"),
+            diagnose=_diagnose("transformers_sam.segmenter"),
             elsewhere=True,
             takes_object=True,
         ),
@@ -89,6 +100,7 @@ def fmas_register_inpainters() -> list[InpainterSpec]:
             _create("diffusers.inpainter"),
             requires=("torch", "diffusers", "transformers"),
             install=_install("diffusers"),
+            diagnose=_diagnose("diffusers.inpainter"),
             elsewhere=True,
         ),
         InpainterSpec(
@@ -112,6 +124,7 @@ def fmas_register_selectors() -> list[SelectorSpec]:
             _create("lpips.selector"),
             requires=("torch", "torchvision", "lpips"),
             install=_install("lpips"),
+            diagnose=_diagnose("lpips.selector"),
             elsewhere=True,
         ),
     ]

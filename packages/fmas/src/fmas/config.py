@@ -79,6 +79,8 @@ class RegionConfig(_Section):
     Attributes:
         shape: ``rectangle`` is the paper's.
         area: Smallest and largest area, as a fraction of the foreground's.
+        spread_area: The same for kinds that spread over a surface (stain, discoloration, and fray that is no edge): one
+            may well cover half of a part.
         aspect: Smallest and largest width / height.
         min_pixels: Least area in pixels: a defect in a smaller region could not be seen.
         max_pixels: Greatest area in pixels; where ``area`` would exceed it on a large photograph, all regions are
@@ -102,6 +104,7 @@ class RegionConfig(_Section):
 
     shape: RegionShape = "rectangle"
     area: tuple[float, float] = (0.01, 0.1)
+    spread_area: tuple[float, float] = (0.02, 0.45)
     aspect: tuple[float, float] = (0.33, 3.0)
     min_pixels: int = Field(strict=True, default=100, ge=1)
     max_pixels: int = Field(strict=True, default=512 * 512, ge=1)
@@ -119,7 +122,7 @@ class RegionConfig(_Section):
         """Return what of this can change a byte, as JSON values; masks count through their pixels, not their paths."""
         return self.model_dump(mode="json", exclude={"mask", "avoid"})
 
-    @field_validator("area")
+    @field_validator("area", "spread_area")
     @classmethod
     def _area(cls, value: tuple[float, float]) -> tuple[float, float]:
         if not 0 < value[0] <= 1 or not 0 < value[1] <= 1:
@@ -241,6 +244,8 @@ class RunConfig(_Section):
         workers: Processes; not part of the run's identity.
         shard: ``(I, N)``: this process does every N-th photograph from the I-th, from 1; not part of the identity.
         holdout_good: Share of the photographs that go to ``test/good`` instead of being used.
+        controls: Share of the other photographs of which a normal image is made as well that took the same way through
+            the inpainter as a defective one, without a defect.
         balance: Proportions of the defects: ``even``, ``even-kinds`` or ``scratch=3,dent=1`` by defect or kind; none
             to let chance decide.
         max_pixels: Larger photographs are refused before they are decoded; the default is the most that Pillow opens.
@@ -257,6 +262,7 @@ class RunConfig(_Section):
     workers: int = Field(strict=True, default=1, ge=1, le=256)
     shard: tuple[int, int] = (1, 1)
     holdout_good: float = Field(default=0.0, ge=0.0, lt=1.0)
+    controls: Fraction = 0.0
     balance: str | None = None
     max_pixels: int = Field(strict=True, default=178_956_970, ge=1, le=178_956_970)
     llm: ComponentConfig = ComponentConfig()

@@ -31,6 +31,7 @@ class DatasetCounts:
     Attributes:
         pairs: Finished pairs.
         held_out: Good photographs in ``test/good``.
+        controls: Negative controls in ``train/good``.
         failed: Pairs that could not be made.
         defects: Defect folder -> finished pairs.
         rejects: Reason -> rejected candidates, of finished and failed pairs.
@@ -39,6 +40,7 @@ class DatasetCounts:
 
     pairs: int = 0
     held_out: int = 0
+    controls: int = 0
     failed: int = 0
     defects: Counter[str] = field(default_factory=Counter)
     rejects: Counter[str] = field(default_factory=Counter)
@@ -50,6 +52,8 @@ class DatasetCounts:
         if entry.failure is not None:
             self.failed += 1
             self.failures[entry.failure["reason"]] += 1
+        elif entry.row is not None and entry.row.get("control"):
+            self.controls += 1
         elif entry.row is not None and entry.row["defect"] == "good":
             self.held_out += 1
         elif entry.row is not None:
@@ -61,6 +65,7 @@ class DatasetCounts:
         return {
             "pairs": self.pairs,
             "held_out": self.held_out,
+            "controls": self.controls,
             "failed": self.failed,
             "defects": dict(sorted(self.defects.items())),
             "rejects": dict(sorted(self.rejects.items())),
@@ -135,7 +140,15 @@ def _card(layout: OutputLayout, counts: DatasetCounts, first: Mapping[str, objec
         made_by=made_by,
         version=first["fmas_version"],
         digest=digest,
+        control_feature="\n  - {name: control, dtype: bool}" if counts.controls else "",
+        controls=_CONTROLS.format(controls=counts.controls) if counts.controls else "",
     )
+
+
+_CONTROLS = """\
+- `train/good/1NNNNNN.png`: {controls} negative controls: intact surface, painted in the place and shape of a defect by
+  the same inpainter, so that a detector cannot take its traces for a defect. Their rows say `control: true`.
+"""
 
 
 # The columns are named because Hugging Face infers them from the first 10 MB of metadata.jsonl alone: a list that is
@@ -167,7 +180,7 @@ configs:
   - {{name: normal, dtype: image}}
   - {{name: category, dtype: string}}
   - {{name: object, dtype: string}}
-  - {{name: defect, dtype: string}}
+  - {{name: defect, dtype: string}}{control_feature}
   - {{name: defect_name, dtype: string}}
   - {{name: kind, dtype: string}}
   - {{name: severity, dtype: float64}}
@@ -244,7 +257,7 @@ train or to debug a detector; measure it on real defects.
 
 - `train/good/NNNNNN.png`: the photographs, decoded to 8-bit RGB, EXIF rotation applied.
 - `test/<defect>/NNNNNN.png`: the same with a defect. Outside the mask every pixel is that of its `train/good` twin.
-- `ground_truth/<defect>/NNNNNN_mask.png`: 255 where the defect changed the picture, 0 elsewhere.
+{controls}- `ground_truth/<defect>/NNNNNN_mask.png`: 255 where the defect changed the picture, 0 elsewhere.
 - `metadata.jsonl`: one row per image of `test/`, with its twin, mask, prompt, seed and scores; the same row is in the
   image's iTXt chunk `fmas`.
 

@@ -38,6 +38,7 @@ def run_identity(
         "per_image": config.per_image,
         "candidates": config.candidates,
         "holdout_good": config.holdout_good,
+        "controls": config.controls,
         "balance": config.balance,
         "max_pixels": config.max_pixels,
         **{

@@ -9,6 +9,7 @@ import numpy as np
 
 from fmas.components import ComponentHandle
 from fmas.config import CropConfig, PaintConfig, RefineConfig
+from fmas.controls import IntactPaint, intact_surface, judge_intact, shape_candidate
 from fmas.crop import Crop, cut_crop
 from fmas.errors import ComponentError
 from fmas.protocols import Inpainter
@@ -43,12 +44,13 @@ class _Progress:
     accepted: list[Candidate] = field(default_factory=list)
     rejected: list[Rejection] = field(default_factory=list)
     region: Region | None = None
+    intact: Candidate | None = None
 
     def finish(self, pair: Pair) -> Pair:
-        """Return the pair with its candidates, or failed when there are none."""
-        accepted = tuple(sorted(self.accepted, key=lambda candidate: candidate.index))
+        """Return the pair with its candidates, a control with its one picture, or failed when there are none."""
+        accepted = tuple(sorted(self.accepted, key=lambda candidate: candidate.index)) if not pair.control else ()
         failure = pair.failure
-        if self.rejected and not accepted:
+        if self.rejected and not accepted and self.intact is None:
             reasons = ", ".join(sorted({rejection.reason.value for rejection in self.rejected}))
             failure = Failure(
                 InpaintStage.name,
@@ -57,7 +59,8 @@ class _Progress:
                 "try more refine.attempts or another --inpainter into another --out",
             )
         rejections = tuple(self.rejected)
-        return replace(pair, region=self.region, candidates=accepted, rejections=rejections, failure=failure)
+        pair = replace(pair, region=self.region, candidates=accepted, rejections=rejections, failure=failure)
+        return replace(pair, chosen=self.intact) if pair.control else pair
 
 
 class InpaintStage:
@@ -71,6 +74,7 @@ class InpaintStage:
         refine_config: When a candidate is accepted, and how often it is painted again.
         run_seed: The run's seed.
         category: The category's folder name.
+        object_name: The product in words; controls are painted with the surface of one.
     """
 
     name = "inpaint"
@@ -86,6 +90,7 @@ class InpaintStage:
         refine_config: RefineConfig,
         run_seed: int,
         category: str,
+        object_name: str = "product",
     ) -> None:
         self._inpainter = inpainter
         self._candidates = candidates
@@ -94,6 +99,7 @@ class InpaintStage:
         self._refine = refine_config
         self._run_seed = run_seed
         self._category = category
+        self._object = object_name
 
     @property
     def resources(self) -> Resources:
@@ -131,6 +137,7 @@ class InpaintStage:
                 if not wanted:
                     break
                 wanted = self._attempt(wanted, placement * self._refine.attempts + attempt, progress)
+        self._paint_controls(batch, progress)
         finished = [
             replace(
                 sample,
@@ -159,13 +166,45 @@ class InpaintStage:
                     continue
                 outcome.region = pair.placements[placement]
                 crop = cut_crop(sample.image, sample.foreground.mask, outcome.region, self._crop, inpainter)
-                seeds = SampleSeeds(self._run_seed, self._category, sample.source.relative, pair.index)
-                defects = [self._as_severe(pair.defect, candidate) for candidate in range(self._candidates)]
+                seeds = self._seeds(sample, pair)
+                one = shape_candidate(seeds, self._candidates) if pair.control else None
                 wanted += [
                     _Wanted(number, pair.index, candidate, crop, defect, seeds, first_attempt(pair.generation))
-                    for candidate, defect in enumerate(defects)
+                    for candidate, defect in enumerate(
+                        self._as_severe(pair.defect, candidate) for candidate in range(self._candidates)
+                    )
+                    if one in (None, candidate)
                 ]
         return wanted
+
+    def _seeds(self, sample: Sample, pair: Pair) -> SampleSeeds:
+        return SampleSeeds(self._run_seed, self._category, sample.source.relative, pair.seeds_as)
+
+    def _paint_controls(self, batch: Sequence[Sample], progress: Mapping[tuple[int, int], _Progress]) -> None:
+        """Paint every control's shape again, intact this time."""
+        wanted: list[tuple[_Progress, IntactPaint]] = []
+        for number, sample in enumerate(batch):
+            for pair in sample.active:
+                outcome = progress[number, pair.index]
+                if not pair.control or not outcome.accepted or outcome.region is None or pair.defect is None:
+                    continue
+                if sample.image is None or sample.foreground is None:
+                    continue
+                crop = cut_crop(sample.image, sample.foreground.mask, outcome.region, self._crop, self._inpainter.get())
+                surface = intact_surface(pair.defect, self._object)
+                wanted.append((outcome, IntactPaint(crop, outcome.accepted[0], surface, self._seeds(sample, pair))))
+        for again in range(self._refine.attempts):
+            open_ = [(outcome, paint) for outcome, paint in wanted if outcome.intact is None]
+            for start in range(0, len(open_), _JOBS_PER_CALL):
+                some = open_[start : start + _JOBS_PER_CALL]
+                jobs = [paint.job(paint.shape.attempt + again) for _, paint in some]
+                for (outcome, paint), job, output in zip(some, jobs, self._outputs(jobs), strict=True):
+                    attempt = paint.shape.attempt + again
+                    judged = judge_intact(paint, attempt, job, output)
+                    if isinstance(judged, Candidate):
+                        outcome.intact = judged
+                    else:
+                        outcome.rejected.append(Rejection(paint.shape.index, attempt, job.seed, judged))
 
     def _as_severe(self, defect: Defect, candidate: int) -> Defect:
         """Return the defect as severe as this candidate is to be."""
@@ -203,14 +242,17 @@ class InpaintStage:
             some = wanted[start : start + _JOBS_PER_CALL]
             seeds = [item.seeds.candidate(item.candidate, item.first_attempt + attempt) for item in some]
             jobs = [item.crop.job(item.defect, seed) for item, seed in zip(some, seeds, strict=True)]
-            outputs = self._inpainter.get().inpaint(jobs)
-            if len(outputs) != len(jobs):
-                raise ComponentError(
-                    f"expected {len(jobs)} crops from the inpainter, got {len(outputs)}; "
-                    "check it with fmas.testing.check_inpainter"
-                )
-            for item, job, output in zip(some, jobs, outputs, strict=True):
+            for item, job, output in zip(some, jobs, self._outputs(jobs), strict=True):
                 yield item, job.seed, self._judge(item.crop, job, output)
+
+    def _outputs(self, jobs: Sequence[InpaintJob]) -> Sequence[object]:
+        outputs = self._inpainter.get().inpaint(jobs)
+        if len(outputs) != len(jobs):
+            raise ComponentError(
+                f"expected {len(jobs)} crops from the inpainter, got {len(outputs)}; "
+                "check it with fmas.testing.check_inpainter"
+            )
+        return outputs
 
     def _judge(self, crop: Crop, job: InpaintJob, output: object) -> Refined | RejectReason:
         raw = crop.restore(output)  # checks what came back

@@ -7,6 +7,7 @@
     OUT/dataset/<category>/  README.md  metadata.jsonl
         train/good/000000.png  test/<defect>/000000.png  ground_truth/<defect>/000000_mask.png
         test/good/000000.png   (only with --holdout-good)
+        train/good/1000000.png (only with --controls)
 
 Only PNG below ``train``, ``test`` and ``ground_truth``: loaders of this layout take every file they find.
 """
@@ -17,10 +18,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["DEFECT_FOLDER", "STEM", "OutputLayout", "image_stem"]
+__all__ = ["CONTROL_STEM", "DEFECT_FOLDER", "STEM", "OutputLayout", "image_stem"]
 
 STEM = re.compile(r"\d{6,}")
 DEFECT_FOLDER = re.compile(r"(?!good$)[a-z0-9_]+")
+
+CONTROL_STEM = 1_000_000
+"""The number of the first photograph's negative control. Pairs and twins stay below: a data set has no more of them."""
 
 
 def image_stem(number: int) -> str:
@@ -119,6 +123,10 @@ class OutputLayout:
     def normal(self, source_index: int) -> str:
         """Return where the good twin of a source lies."""
         return f"train/good/{image_stem(source_index)}.png"
+
+    def control(self, source_index: int) -> str:
+        """Return where the negative control of a source lies."""
+        return f"train/good/{image_stem(CONTROL_STEM + source_index)}.png"
 
     def held_out(self, stem: int) -> str:
         """Return where a held-out good photograph lies."""

@@ -10,6 +10,7 @@ from typing import TypeAlias
 from fmas.balance import balance_of
 from fmas.components import RunComponents
 from fmas.config import RunConfig
+from fmas.controls import refuse_needless_controls
 from fmas.derive import write_derived_files
 from fmas.executor import LocalExecutor
 from fmas.identity import run_identity
@@ -78,7 +79,9 @@ def synthesize(
         ComponentError: If a component breaks its contract before the first photograph.
     """
     started = time.monotonic()
-    components = RunComponents.from_config(config, registry if registry is not None else load_plugins())
+    registry = registry if registry is not None else load_plugins()
+    refuse_needless_controls(config, registry)
+    components = RunComponents.from_config(config, registry)
     found = scan_sources(config.images, exclude=config.out)
     refuse_too_many(config, len(found.sources))
     masks = UserMasks.read(config.region, found.sources, max_pixels=config.max_pixels)
@@ -163,6 +166,7 @@ def build_stages(
             refine_config=config.refine,
             run_seed=config.seed,
             category=config.category_name,
+            object_name=config.object_name,
         ),
         SelectStage(components.selector, config.select),
         WriteStage(

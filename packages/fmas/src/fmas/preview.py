@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fmas.balance import balance_of
 from fmas.components import RunComponents
 from fmas.config import RunConfig
+from fmas.controls import refuse_needless_controls
 from fmas.identity import run_identity
 from fmas.layout import OutputLayout
 from fmas.output import read_run_file, refuse_foreign_folder, refuse_other_run
@@ -30,7 +31,9 @@ def preview_run(config: RunConfig, *, registry: PluginRegistry | None = None) ->
         OutputError: If a run would refuse the output folder.
         PlanError: If a run would refuse the stored plan.
     """
-    components = RunComponents.from_config(config, registry if registry is not None else load_plugins())
+    registry = registry if registry is not None else load_plugins()
+    refuse_needless_controls(config, registry)
+    components = RunComponents.from_config(config, registry)
     found = scan_sources(config.images, exclude=config.out)
     refuse_too_many(config, len(found.sources))
     masks = UserMasks.read(config.region, found.sources, max_pixels=config.max_pixels)
@@ -46,7 +49,8 @@ def preview_run(config: RunConfig, *, registry: PluginRegistry | None = None) ->
     places = read_places(layout)
     refuse_changed_photographs(wanted, places.made_of)
     pending = [sample for sample in map(places.to_make, wanted) if sample.pairs]
-    pairs = sum(len(sample.pairs) for sample in pending if not sample.held_out)
+    controls = sum(pair.control for sample in pending for pair in sample.pairs)
+    pairs = sum(len(sample.pairs) for sample in pending if not sample.held_out) - controls
     return {
         "photographs": len(found.sources),
         "ignored_files": len(found.ignored),
@@ -55,6 +59,7 @@ def preview_run(config: RunConfig, *, registry: PluginRegistry | None = None) ->
         "photographs_to_do": len(pending),
         "pairs_to_make": pairs,
         "candidates_to_paint": pairs * config.candidates,
+        **({"controls_to_make": controls} if config.controls else {}),
         **({"defects_to_make": _defects_to_make(pending)} if balance is not None else {}),
         "places_to_refill": sum(bool(pair.generation) for sample in pending for pair in sample.pairs),
         "held_out_good": sum(sample.held_out for sample in pending),
@@ -65,5 +70,7 @@ def preview_run(config: RunConfig, *, registry: PluginRegistry | None = None) ->
 
 
 def _defects_to_make(pending: Sequence[Sample]) -> dict[str, int]:
-    counted = Counter(pair.defect_slug for sample in pending for pair in sample.pairs if pair.defect is not None)
+    counted = Counter(
+        pair.defect_slug for sample in pending for pair in sample.pairs if pair.defect and not pair.control
+    )
     return dict(sorted(counted.items()))

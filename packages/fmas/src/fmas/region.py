@@ -20,7 +20,7 @@ from fmas.user_masks import UserMasks
 
 __all__ = ["RegionStage"]
 
-_VERSION = "2"  # raise it whenever the same input would give another region
+_VERSION = "3"  # raise it whenever the same input would give another region
 
 
 class RegionStage:
@@ -73,7 +73,7 @@ class RegionStage:
         return replace(sample, pairs=tuple(self._place(ground, sample, pair) for pair in sample.pairs))
 
     def _place(self, ground: Ground, sample: Sample, pair: Pair) -> Pair:
-        seeds = SampleSeeds(self._run_seed, self._category, sample.source.relative, pair.index)
+        seeds = SampleSeeds(self._run_seed, self._category, sample.source.relative, pair.seeds_as)
         if pair.defect is None:
             choice = self._choose(ground, seeds)
             pair = replace(pair, defect=self._plan.defects[choice], defect_slug=self._plan.slugs[choice])
@@ -82,10 +82,11 @@ class RegionStage:
             raise ValueError(f"expected a defect for pair {pair.stem}, got none; this is a bug in the region stage")
         place = self._where(defect, ground)
         generator = seeds.region(pair.generation)
+        config = self._config
+        if defect.kind.spreads and place != "edge":
+            config = config.model_copy(update={"area": config.spread_area})
         drawn = [
-            draw_region(
-                ground, config=self._config, place=place, over_border=defect.kind.reaches_edge, generator=generator
-            )
+            draw_region(ground, config=config, place=place, over_border=defect.kind.reaches_edge, generator=generator)
             for _ in range(self._config.placements)
         ]
         placements = tuple(region for region in drawn if region is not None)

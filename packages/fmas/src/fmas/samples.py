@@ -127,6 +127,7 @@ class Pair:
         index: Which pair of this photograph, from 0.
         stem: Its number in the data set.
         generation: How many pictures of this place were dropped in review and made anew before.
+        control: Whether it is the photograph's negative control: a defect's place and shape, painted intact.
         defect: What goes wrong.
         defect_slug: The defect's folder.
         placements: Where it may go; the next one is used when nothing was accepted in the one before.
@@ -144,6 +145,7 @@ class Pair:
     index: int
     stem: int
     generation: int = 0
+    control: bool = False
     defect: Defect | None = None
     defect_slug: str = ""
     placements: tuple[Region, ...] = ()
@@ -156,6 +158,11 @@ class Pair:
     sizes: Mapping[str, int] = field(default_factory=dict)
     row: Mapping[str, object] | None = None
     kept: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def seeds_as(self) -> int:
+        """The pair whose seeds it has: a control those of the photograph's first."""
+        return 0 if self.control else self.index
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -53,6 +53,8 @@ class SelectStage:
         ]
 
     def _choose(self, image: RGBImage | None, pair: Pair) -> Pair:
+        if image is not None and pair.control and pair.chosen is not None:  # nothing to choose from
+            return replace(pair, chosen=replace(pair.chosen, score=self._score(image, pair.chosen)))
         if image is None or not pair.candidates:
             return pair
         scored = tuple(replace(candidate, score=self._score(image, candidate)) for candidate in pair.candidates)

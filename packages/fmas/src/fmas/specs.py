@@ -40,6 +40,9 @@ class ComponentSpec(Generic[ComponentT_co]):
         create: Turns options into the component; this is where an SDK is imported.
         requires: Import names that ``create`` needs besides ``fmas``; ``fmas doctor`` looks whether they are there.
         install: The exact command that brings ``requires``; empty when nothing is required.
+        diagnose: Says for ``fmas doctor --deep`` what ``create`` would work with (device, memory, weights), or raises
+            what would keep it from working; may import the SDK, must not fetch anything. Without it, ``create`` is
+            tried.
     """
 
     kind: ClassVar[ComponentKind]
@@ -49,6 +52,7 @@ class ComponentSpec(Generic[ComponentT_co]):
     create: Callable[[Options], ComponentT_co]
     requires: tuple[str, ...] = ()
     install: str = ""
+    diagnose: Callable[[Options], Mapping[str, str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +90,14 @@ class InpainterSpec(ComponentSpec["Inpainter"]):
 
     Attributes:
         elsewhere: Whether it computes on a GPU or at a service. The core then reads and writes files meanwhile.
+        leaves_traces: Whether it paints more than the defect: a model's decoder, a resampling or a service changes
+            everything that it touches a little. Negative controls make sense for such a one only.
     """
 
     kind: ClassVar[ComponentKind] = "inpainter"
 
     elsewhere: bool = False
+    leaves_traces: bool = True
 
 
 @dataclass(frozen=True, slots=True)

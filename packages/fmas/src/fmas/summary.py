@@ -21,7 +21,7 @@ class RunSummary:
         out: The output folder.
         dataset: The category's folder in it.
         counts: What the output folder holds now, of all shards and earlier runs.
-        made: Pairs and held-out photographs that this process finished.
+        made: Pairs, held-out photographs and negative controls that this process finished.
         kept: What was finished before and is kept.
         failed: Pairs of this process that could not be made.
         seconds: How long this process took.

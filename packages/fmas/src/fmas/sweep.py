@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from fmas.config import RunConfig
-from fmas.layout import DEFECT_FOLDER, STEM, OutputLayout
+from fmas.layout import CONTROL_STEM, DEFECT_FOLDER, STEM, OutputLayout
 from fmas.manifest import ManifestIndex
 
 __all__ = ["sweep_unlisted"]
@@ -59,7 +59,7 @@ def _our_files(layout: OutputLayout, per_image: int) -> Iterator[tuple[str, int]
         if not STEM.fullmatch(stem) or not (folder == "good" or DEFECT_FOLDER.fullmatch(folder)):
             continue
         if top == "train" and folder == "good":
-            yield _relative(layout, path), int(stem)
+            yield _relative(layout, path), int(stem) % CONTROL_STEM
         elif top in ("test", "ground_truth"):
             yield _relative(layout, path), int(stem) // per_image
 

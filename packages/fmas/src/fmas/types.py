@@ -64,7 +64,13 @@ class DefectKind(StrEnum):
         """Whether such a defect may reach over the foreground's border (a fray stands out, a break takes away)."""
         return self in _EDGE_KINDS
 
+    @property
+    def spreads(self) -> bool:
+        """Whether such a defect may spread over much of a surface; a fray does where it is a worn patch, no edge."""
+        return self in _SPREADING_KINDS
 
+
+_SPREADING_KINDS = frozenset({DefectKind.STAIN, DefectKind.DISCOLORATION, DefectKind.FRAY})
 _EDGE_KINDS = frozenset({DefectKind.CHIP, DefectKind.BREAK, DefectKind.FRAY, DefectKind.BEND})
 
 

@@ -8,9 +8,10 @@ from dataclasses import replace
 
 from fmas.balance import Balance
 from fmas.config import RunConfig
+from fmas.controls import control_pair, wants_control
 from fmas.decisions import Decisions
 from fmas.errors import OutputError, UsageError
-from fmas.layout import OutputLayout
+from fmas.layout import CONTROL_STEM, OutputLayout
 from fmas.manifest import ManifestEntry
 from fmas.plan import StoredPlan
 from fmas.refill import DROPPED_AGAIN
@@ -27,7 +28,7 @@ __all__ = [
     "wanted_samples",
 ]
 
-_MOST_STEMS = 1_000_000
+_MOST_STEMS = CONTROL_STEM
 
 
 def wanted_samples(
@@ -58,6 +59,8 @@ def wanted_samples(
                 replace(pair, defect=plan.defects[number], defect_slug=plan.slugs[number])
                 for pair, number in zip(pairs, assigned, strict=True)
             ]
+        if not held_out and wants_control(config, seeds):
+            pairs.append(control_pair(config, source.index, pairs))
         if ours:
             samples.append(Sample(source, tuple(pairs), held_out=held_out))
     return samples

@@ -12,6 +12,7 @@ import numpy as np
 from fmas import __version__
 from fmas.candidates import candidate_row, chosen_fields, encode_candidate
 from fmas.config import WriteConfig
+from fmas.controls import intact_surface
 from fmas.files import AtomicWriter
 from fmas.images import encode_png, pixel_sha256
 from fmas.pair_files import PairFiles
@@ -86,8 +87,10 @@ class WriteStage:
         normal_sha256 = pixel_sha256(sample.image)
         for pair in sample.active:
             if pair.chosen is not None:
-                row = self._row(sample, pair) | {"normal_file_name": twin, "normal_sha256": normal_sha256}
-                written = self._write_pair(sample.image, pair, row)
+                row = self._control_row(sample, pair) if pair.control else self._row(sample, pair)
+                row |= {"normal_file_name": twin, "normal_sha256": normal_sha256}
+                write = self._write_control if pair.control else self._write_pair
+                written = write(sample.image, pair, row)
                 written = replace(written, files={**written.files, twin: digest}, sizes={**written.sizes, twin: size})
                 sample = sample.with_pair(written)
         return sample
@@ -97,6 +100,15 @@ class WriteStage:
         chosen = _chosen(pair)
         written = self._files.write_pair(photograph, row, chosen.box, chosen.image, chosen.mask)
         return replace(pair, files=written.files, sizes=written.sizes, row=written.row, kept=kept)
+
+    def _write_control(self, photograph: RGBImage, pair: Pair, row: Mapping[str, object]) -> Pair:
+        """Write a control as a normal image, without text, because none below ``train`` has any."""
+        chosen, composite = _chosen(pair), photograph.copy()
+        composite[chosen.box.slices][chosen.mask] = chosen.image[chosen.mask]
+        row = dict(sorted({**row, "image_sha256": pixel_sha256(composite)}.items()))
+        content = encode_png(composite, compress_level=self._config.compress_level)
+        written = self._files.write(row, {str(row["file_name"]): content})
+        return replace(pair, files=written.files, sizes=written.sizes, row=written.row)
 
     def _keep_candidates(self, pair: Pair) -> dict[str, str]:
         """Write every accepted candidate, if that is wanted, and return path relative to ``OUT`` -> SHA-256."""
@@ -138,12 +150,30 @@ class WriteStage:
             "fmas_version": __version__,
         }
 
+    def _control_row(self, sample: Sample, pair: Pair) -> dict[str, object]:
+        chosen = _chosen(pair)
+        if pair.defect is None:
+            raise ValueError(f"expected a control in the place of a defect, got control {pair.stem} without one")
+        surface = intact_surface(pair.defect, self._object)
+        return self._placed_row(sample, pair) | {
+            "control": True,
+            "file_name": self._layout.control(sample.source.index),
+            "mask_file_name": None,
+            "defect": "good",
+            "prompt": surface.prompt,
+            "negative_prompt": surface.negative_prompt,
+            "seed": chosen.seed,
+            "candidate": chosen.index,
+            "attempt": chosen.attempt,
+            "score": chosen.score,
+            "mask_area": int(np.count_nonzero(chosen.mask)),
+        }
+
     def _row(self, sample: Sample, pair: Pair) -> dict[str, object]:
-        defect, region, foreground, chosen = pair.defect, pair.region, sample.foreground, _chosen(pair)
-        if defect is None or region is None or foreground is None:
-            raise ValueError(f"expected a placed pair, got pair {pair.stem} without defect, region or foreground")
-        return self._source_row(sample) | {
-            "stem": pair.stem,
+        defect, chosen = pair.defect, _chosen(pair)
+        if defect is None:
+            raise ValueError(f"expected a placed pair, got pair {pair.stem} without a defect")
+        return self._placed_row(sample, pair) | {
             "pair": pair.index,
             "generation": pair.generation,
             "defect": pair.defect_slug,
@@ -155,6 +185,15 @@ class WriteStage:
             **chosen_fields(candidate_row(chosen)),
             "band": list(self._band),
             "candidates": [candidate_row(candidate) for candidate in pair.candidates],
+        }
+
+    def _placed_row(self, sample: Sample, pair: Pair) -> dict[str, object]:
+        """Return what the rows of pairs and of controls share."""
+        region, foreground = pair.region, sample.foreground
+        if region is None or foreground is None:
+            raise ValueError(f"expected a placed pair, got pair {pair.stem} without region or foreground")
+        return self._source_row(sample) | {
+            "stem": pair.stem,
             "rejections": rejection_rows(pair),
             "region_shape": region.shape,
             "region_box": [region.box.left, region.box.top, region.box.right, region.box.bottom],

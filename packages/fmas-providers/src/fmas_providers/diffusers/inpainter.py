@@ -16,10 +16,12 @@ from fmas.errors import ComponentError
 from fmas.options import parse_options
 from fmas.specs import Options
 from fmas.types import BoolMask, Fingerprint, InpaintJob, RGBImage
+from fmas_providers.devices import describe_device
 from fmas_providers.diffusers.loading import find_model, load_pipeline
 from fmas_providers.diffusers.options import DiffusersOptions
+from fmas_providers.weights import weights_on_disk
 
-__all__ = ["DiffusersInpainter", "create"]
+__all__ = ["DiffusersInpainter", "create", "diagnose"]
 
 _VERSION = "1"  # raise it whenever the same options would paint another picture
 
@@ -27,6 +29,19 @@ _VERSION = "1"  # raise it whenever the same options would paint another picture
 def create(options: Options) -> DiffusersInpainter:
     """Return the inpainter; ``options`` are those of :class:`DiffusersOptions`. No weight is loaded yet."""
     return DiffusersInpainter(parse_options(DiffusersOptions, options, section="inpainter"))
+
+
+def diagnose(options: Options) -> dict[str, str]:
+    """Say what a run would paint with; nothing is loaded or fetched.
+
+    Raises:
+        ConfigError: If the device or the weights are missing, or the model is no pipeline that paints.
+    """
+    wanted = parse_options(DiffusersOptions, options, section="inpainter")
+    device = describe_device(wanted.device)
+    weights = weights_on_disk(wanted.model, wanted.revision, section="inpainter")
+    found = find_model(wanted.model_copy(update={"local_files_only": True}))
+    return {"device": device, "pipeline": found.class_name, "weights": weights}
 
 
 class DiffusersInpainter:

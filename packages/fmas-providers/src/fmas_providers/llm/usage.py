@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 
 __all__ = ["Tokens", "UsageMeter"]
 
@@ -25,6 +26,7 @@ class UsageMeter:
 
     def __init__(self, *, price_input: float | None = None, price_output: float | None = None) -> None:
         self._prices = (price_input, price_output)
+        self._lock = Lock()  # pictures are asked for in several threads
         self._calls = 0
         self._input = 0
         self._output = 0
@@ -32,10 +34,11 @@ class UsageMeter:
 
     def add(self, tokens: Tokens) -> None:
         """Count one reply."""
-        self._calls += 1
-        self._input += tokens.input or 0
-        self._output += tokens.output or 0
-        self._uncounted += tokens.input is None or tokens.output is None
+        with self._lock:
+            self._calls += 1
+            self._input += tokens.input or 0
+            self._output += tokens.output or 0
+            self._uncounted += tokens.input is None or tokens.output is None
 
     def as_dict(self) -> dict[str, object]:
         """Return the totals as JSON values; ``cost_usd`` is ``None`` unless both prices and all tokens are known."""

@@ -17,10 +17,10 @@ from fmas.options import parse_options
 from fmas.secrecy import one_line
 from fmas.specs import Options
 from fmas.types import BoolMask, Fingerprint, RGBImage
-from fmas_providers.devices import resolve_device
+from fmas_providers.devices import describe_device, resolve_device
 from fmas_providers.lpips.options import LEAST_SIDE, LPIPSOptions
 
-__all__ = ["LPIPSSelector", "create"]
+__all__ = ["LPIPSSelector", "create", "diagnose"]
 
 _VERSION = "1"  # raise it whenever the same pictures would get another score
 _BACKBONES = {
@@ -34,6 +34,25 @@ _BACKBONES = {
 def create(options: Options) -> LPIPSSelector:
     """Return the selector; ``options`` are those of :class:`LPIPSOptions`."""
     return LPIPSSelector(parse_options(LPIPSOptions, options, section="selector"))
+
+
+def diagnose(options: Options) -> dict[str, str]:
+    """Say what a run would measure with; nothing is loaded or fetched.
+
+    Raises:
+        ConfigError: If the device is missing.
+        ComponentError: If the backbone's weights are not here; a run would fetch them.
+    """
+    wanted = parse_options(LPIPSOptions, options, section="selector")
+    said = {"device": describe_device(wanted.device), "network": wanted.net}
+    if wanted.backbone == "random":
+        return said | {"weights": "random: its distances mean nothing"}
+    place = _weights_file(wanted)
+    if not place.is_file():
+        raise ComponentError(
+            f"expected the backbone's weights in {place}, got none; the first run fetches them where there is a network"
+        )
+    return said | {"weights": f"{place.stat().st_size / 1e9:.2f} GB in {place}"}
 
 
 class LPIPSSelector:
@@ -92,6 +111,11 @@ class LPIPSSelector:
         return tensor.permute(2, 0, 1)[None].to(torch.float32) / 127.5 - 1.0
 
 
+def _weights_file(options: LPIPSOptions) -> Path:
+    """Return where torch.hub keeps the backbone's weights."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / _BACKBONES[options.net][1]
+
+
 def _load(options: LPIPSOptions) -> Any:  # noqa: ANN401 (lpips has no types)
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)  # so that `random` is the same in every process
@@ -99,8 +123,7 @@ def _load(options: LPIPSOptions) -> Any:  # noqa: ANN401 (lpips has no types)
         try:
             network = lpips.LPIPS(net=options.net, pnet_rand=options.backbone == "random", verbose=False)
         except (OSError, RuntimeError) as error:  # URLError is an OSError; a damaged file is a RuntimeError
-            name, file = _BACKBONES[options.net]
-            place = Path(torch.hub.get_dir()) / "checkpoints" / file
+            name, place = _BACKBONES[options.net][0], _weights_file(options)
             raise ComponentError(
                 f"expected the weights of {name} in {place}, got {one_line(error)}; fetch them once where there is a "
                 f"network: python -c \"import torchvision; torchvision.models.{name}(weights='IMAGENET1K_V1')\", and "

@@ -16,12 +16,12 @@ from fmas.options import parse_options
 from fmas.secrecy import one_line
 from fmas.specs import Options
 from fmas.types import Fingerprint, Foreground, RGBImage
-from fmas_providers.devices import resolve_device
+from fmas_providers.devices import describe_device, resolve_device
 from fmas_providers.segment_anything.options import SAMOptions
 from fmas_providers.segmentation.prompts import centre_and_border
 from fmas_providers.segmentation.ranking import Proposal, choose_foreground
 
-__all__ = ["SAMSegmenter", "create"]
+__all__ = ["SAMSegmenter", "create", "diagnose"]
 
 _VERSION = "1"  # raise it whenever the same picture would get another mask
 _SOURCE = "https://github.com/facebookresearch/segment-anything#model-checkpoints"
@@ -35,6 +35,20 @@ def create(options: Options) -> SAMSegmenter:
             "--set segmenter.checkpoint=PATH"
         )
     return SAMSegmenter(parse_options(SAMOptions, options, section="segmenter"))
+
+
+def diagnose(options: Options) -> dict[str, str]:
+    """Say what a run would segment with; nothing is loaded.
+
+    Raises:
+        ConfigError: If the device or the weights' file is missing.
+    """
+    segmenter = create(options)  # checks the file and the model's name
+    path = segmenter.weights
+    return {
+        "device": describe_device(parse_options(SAMOptions, options, section="segmenter").device),
+        "weights": f"{path.stat().st_size / 1e9:.2f} GB in {path}",
+    }
 
 
 class SAMSegmenter:
@@ -55,6 +69,11 @@ class SAMSegmenter:
         self._model_name = _model_name(options.model, self._path)
         self._network: Any = None
         self._weights: str | None = None
+
+    @property
+    def weights(self) -> Path:
+        """The checkpoint's file."""
+        return self._path
 
     def fingerprint(self) -> Fingerprint:
         """Return name, version, options and the SHA-256 of the weights' file."""

@@ -14,13 +14,14 @@ from fmas.options import parse_options
 from fmas.secrecy import one_line
 from fmas.specs import Options
 from fmas.types import Fingerprint, Foreground, RGBImage
-from fmas_providers.devices import resolve_device, resolve_dtype
+from fmas_providers.devices import describe_device, resolve_device, resolve_dtype
 from fmas_providers.segmentation.prompts import centre_and_border
 from fmas_providers.segmentation.ranking import Proposal, choose_foreground
 from fmas_providers.transformers_sam.families import Family, family_for
 from fmas_providers.transformers_sam.options import SAMHFOptions
+from fmas_providers.weights import weights_on_disk
 
-__all__ = ["SAMHFSegmenter", "create"]
+__all__ = ["SAMHFSegmenter", "create", "diagnose"]
 
 _VERSION = "1"  # raise it whenever the same picture would get another mask
 
@@ -28,6 +29,19 @@ _VERSION = "1"  # raise it whenever the same picture would get another mask
 def create(options: Options) -> SAMHFSegmenter:
     """Return the segmenter; ``options`` are those of :class:`SAMHFOptions`. Weights come with the first picture."""
     return SAMHFSegmenter(parse_options(SAMHFOptions, options, section="segmenter"))
+
+
+def diagnose(options: Options) -> dict[str, str]:
+    """Say what a run would segment with; nothing is loaded or fetched.
+
+    Raises:
+        ConfigError: If the device or the weights are missing.
+    """
+    wanted = parse_options(SAMHFOptions, options, section="segmenter")
+    return {
+        "device": describe_device(wanted.device),
+        "weights": weights_on_disk(wanted.model, wanted.revision, section="segmenter"),
+    }
 
 
 class SAMHFSegmenter:

@@ -38,7 +38,7 @@ def fmas_register_segmenters() -> list[SegmenterSpec]:
 def fmas_register_inpainters() -> list[InpainterSpec]:
     """Return the inpainter that draws defects instead of generating them."""
     summary = "draws each kind of defect as light would show it; no model"
-    return [InpainterSpec(name=_NAME, summary=summary, create=_create_inpainter)]
+    return [InpainterSpec(name=_NAME, summary=summary, create=_create_inpainter, leaves_traces=False)]
 
 
 @hookimpl

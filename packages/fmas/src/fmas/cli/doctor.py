@@ -9,12 +9,16 @@ import platform
 import re
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fmas.cli.deep import DeepRow, examine_components
+from fmas.cli.options import ConfigOption, SetOption, resolve_settings
+from fmas.cli.outcome import reported_errors
 from fmas.cli.plugins import (
     KEY_VARIABLES,
     ComponentRow,
@@ -26,7 +30,9 @@ from fmas.cli.plugins import (
 )
 
 if TYPE_CHECKING:
+    from fmas.config import ComponentConfig
     from fmas.plugins import PluginRegistry
+    from fmas.specs import ComponentKind
 
 __all__ = ["register"]
 
@@ -44,6 +50,8 @@ class _Diagnosis:
         temporary: The folder for temporary files; ``None`` if none can be written to.
         free: Free bytes where the command was called; ``None`` if that cannot be found out.
         problems: What keeps ``fmas`` from working, a line each; a component whose library is missing is none.
+        notes: What is worth knowing before a run.
+        deep: What was found by importing and creating, with ``--deep``.
     """
 
     libraries: dict[str, str | None]
@@ -53,6 +61,8 @@ class _Diagnosis:
     temporary: str | None
     free: int | None
     problems: list[str]
+    notes: list[str]
+    deep: list[DeepRow]
 
 
 def register(app: typer.Typer) -> None:
@@ -60,13 +70,25 @@ def register(app: typer.Typer) -> None:
 
     @app.command("doctor")
     def doctor(
+        deep: Annotated[
+            bool, typer.Option("--deep", help="Import every SDK; look for devices, memory, keys and weights.")
+        ] = False,
+        config: ConfigOption = None,
+        settings: SetOption = None,
         as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     ) -> None:
-        """Check this installation: libraries, plugins, keys (set or not), disk; exit with 1 if in trouble."""
+        """Check this installation: libraries, plugins, keys (set or not), disk; exit with 1 if in trouble.
+
+        With --deep also each component, the ones that the settings name with their options. Nothing is downloaded, and
+        no service is asked anything.
+        """
         from fmas.plugins import load_plugins
 
         registry = load_plugins()
-        diagnosis = _diagnose(registry, app)
+        with reported_errors():
+            diagnosis = _diagnose(registry, app)
+            if deep:
+                diagnosis = _examined(diagnosis, registry, config=config, settings=settings)
         if as_json:
             typer.echo(json.dumps(_as_json(diagnosis), indent=2))
         else:
@@ -96,15 +118,58 @@ def _diagnose(registry: PluginRegistry, app: typer.Typer) -> _Diagnosis:
     if free is None or free < _LEAST_FREE:
         known = "unknown" if free is None else f"{free / 1e9:.2f} GB"
         problems.append(f"free disk space here is {known}; make room, {_LEAST_FREE / 1e9:.0f} GB at least")
+    components = component_rows(registry)
     return _Diagnosis(
         libraries=libraries,
-        components=component_rows(registry),
+        components=components,
         failures=failures,
         variables={name: bool(os.environ.get(name)) for name in _VARIABLES},
         temporary=temporary,
         free=free,
         problems=problems,
+        notes=_notes(components, registry),
+        deep=[],
     )
+
+
+def _examined(
+    diagnosis: _Diagnosis, registry: PluginRegistry, *, config: Path | None, settings: list[str] | None
+) -> _Diagnosis:
+    """Return the diagnosis with every component looked at; what the settings name must work."""
+    resolved = resolve_settings({"images": ".", "out": "."}, settings=settings, config=config).config
+    wanted: dict[ComponentKind, ComponentConfig] = {
+        "llm": resolved.llm,
+        "segmenter": resolved.segmenter,
+        "inpainter": resolved.inpainter,
+        "selector": resolved.selector,
+    }
+    rows = examine_components(registry, wanted)
+    problems = [f"{row.kind} {row.name!r}: {row.error}" for row in rows if row.wanted and row.error]
+    known = {(row.kind, row.name) for row in rows}
+    problems += [
+        f"{kind} {one.name!r} is not installed; see fmas plugins list"
+        for kind, one in wanted.items()
+        if (kind, one.name) not in known
+    ]
+    return replace(diagnosis, deep=rows, problems=[*diagnosis.problems, *problems])
+
+
+def _notes(components: Sequence[ComponentRow], registry: PluginRegistry) -> list[str]:
+    """Say why an inpainter that is ready may mislead a detector, and what helps."""
+    leaving = [
+        row.name
+        for row in components
+        if row.kind == "inpainter"
+        and row.state == "ready"
+        and getattr(registry.spec("inpainter", row.name), "leaves_traces", True)
+    ]
+    if not leaving:
+        return []
+    return [
+        f"{', '.join(leaving)}: a model that paints leaves traces beside the defect (its decoder's grain, the "
+        "resampling, a seam). Every defective picture has them and no normal one does, so a detector can learn the "
+        "traces instead of the defect. fmas run --controls 0.2 adds normal pictures with the same traces and no defect"
+    ]
 
 
 def _libraries() -> dict[str, str | None]:
@@ -153,6 +218,8 @@ def _as_json(diagnosis: _Diagnosis) -> dict[str, object]:
         "environment": diagnosis.variables,
         "temporary_directory": diagnosis.temporary,
         "free_bytes": diagnosis.free,
+        "notes": diagnosis.notes,
+        "deep": [row.as_json() for row in diagnosis.deep],
         "problems": diagnosis.problems,
     }
 
@@ -180,6 +247,12 @@ def _print(diagnosis: _Diagnosis) -> None:
         ("environment", ""), [(name, "set" if given else "not set") for name, given in diagnosis.variables.items()]
     )
     typer.echo()
+    if diagnosis.deep:
+        rows = [(row.kind, row.name, "yes" if row.wanted else "no", row.status) for row in diagnosis.deep]
+        print_table(("kind", "component", "used by a run here", "examined"), rows)
+        typer.echo()
+    for note in diagnosis.notes:
+        typer.echo(f"note: {note}")
     for problem in diagnosis.problems:
         typer.echo(f"problem: {problem}")
     if not diagnosis.problems:

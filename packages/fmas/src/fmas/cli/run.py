@@ -72,6 +72,14 @@ def run(
         float | None,
         typer.Option("--holdout-good", metavar="FRACTION", help="Share kept as good test images. (default: 0)"),
     ] = None,
+    controls: Annotated[
+        float | None,
+        typer.Option(
+            "--controls",
+            metavar="FRACTION",
+            help="Share that also gives a normal image with the inpainter's traces. (default: 0)",
+        ),
+    ] = None,
     balance: Annotated[
         str | None,
         typer.Option(
@@ -134,6 +142,7 @@ def run(
             "seed": seed,
             "limit": limit,
             "holdout_good": holdout_good,
+            "controls": controls,
             "balance": balance,
             "region": given_section(mask=region_mask, avoid=avoid, placement=placement),
             "select": given_section(band=intensity),
@@ -208,7 +217,9 @@ def print_summary(summary: RunSummary) -> None:
     if summary.dropped_and_still_there:
         dropped = f"dropped and still there {summary.dropped_and_still_there}"
         typer.echo(f"{dropped}: a run that covers their photographs refills them")
-    typer.echo(f"data set: {summary.dataset} ({counts.pairs} pairs, {counts.held_out} held-out good photographs)")
+    controls = f", {counts.controls} negative controls" if counts.controls else ""
+    held_out = f"{counts.held_out} held-out good photographs{controls}"
+    typer.echo(f"data set: {summary.dataset} ({counts.pairs} pairs, {held_out})")
     typer.echo(
         "defects: " + (", ".join(f"{name} {number}" for name, number in sorted(counts.defects.items())) or "none")
     )

@@ -9,6 +9,7 @@ The expectations come from the design, the manifest and the rows, not from the c
 * ``finished``: At least one pair or held-out photograph is finished.
 * ``manifest-source``: Every stem belongs to its source: sources are numbered in sorted order.
 * ``counts``: The counts in run.json are those of the manifest.
+* ``usage``: usage in run.json is the sum of the lines of usage.jsonl.
 * ``failures``: failures.jsonl lists exactly the failed lines of the manifest, by stem.
 * ``decisions``: Every line of decisions.jsonl, where there is one, is a reviewer's decision.
 * ``metadata``: metadata.jsonl holds exactly the rows of the finished lines, by stem, each once.
@@ -55,6 +56,8 @@ The expectations come from the design, the manifest and the rows, not from the c
 * ``kept-candidates``: Every kept candidate is the recorded RGBA PNG of its mask's box, and the chosen one what the data
   set shows.
 * ``seed``: Every candidate's seed follows from run seed, category, source, pair, candidate and attempt.
+* ``control``: Every negative control is one that the run's seed and controls choose, differs from its twin, and only in
+  mask_area pixels of its region_box.
 * ``holdout``: test/good holds exactly the sources that the run's seed and holdout_good choose.
 * ``png-text``: The iTXt chunk fmas of every image below test is its row of metadata.jsonl.
 """

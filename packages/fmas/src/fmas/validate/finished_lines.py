@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from fmas.images import pixel_sha256
+from fmas.layout import CONTROL_STEM
 from fmas.manifest import ManifestEntry
 from fmas.options import explain
 from fmas.plan import StoredPlan
@@ -18,11 +19,11 @@ from fmas.validate.choice_rules import is_chosen_for_run
 from fmas.validate.dataset_files import DatasetReader, Picture
 from fmas.validate.kept_candidates import KeptCandidates
 from fmas.validate.line_text import disagreement, row_line
-from fmas.validate.pixels import broken_pixel_rules
+from fmas.validate.pixels import broken_control_rules, broken_pixel_rules
 from fmas.validate.problems import ProblemLog
 from fmas.validate.remedies import FINISH_CHOICE, REMAKE, REPLACE_LINE, Remedy
 from fmas.validate.row_rules import broken_row_rules
-from fmas.validate.rows import HeldOutRow, Identity, PairRow, SourceRow
+from fmas.validate.rows import ControlRow, HeldOutRow, Identity, PairRow, SourceRow
 from fmas.validate.rules import Rule
 
 __all__ = ["FinishedLines"]
@@ -69,7 +70,7 @@ class FinishedLines:
         for rule, message in broken_row_rules(row, entry, self._category, self._identity, self._plan):
             self._report(rule, row.file_name, message, REPLACE_LINE)
         names = _expected_names(row, entry.stem, self._per_image)
-        stated = (row.file_name, *((row.mask_file_name, row.normal_file_name) if isinstance(row, PairRow) else ()))
+        stated = _stated_names(row)
         if set(names) != set(entry.files) or names != stated:
             self._report(
                 Rule.FILE_NAMES,
@@ -81,6 +82,8 @@ class FinishedLines:
             return (*names, *entry.files)
         if isinstance(row, PairRow):
             self._check_pair(entry, row, names)
+        elif isinstance(row, ControlRow):
+            self._check_control(entry, row, names)
         else:
             image = self._reader.image(names[0], entry, with_text=True)
             if image is not None:
@@ -92,9 +95,11 @@ class FinishedLines:
     def _per_image(self) -> int | None:
         return self._identity.per_image if self._identity is not None else None
 
-    def _row(self, entry: ManifestEntry) -> PairRow | HeldOutRow | None:
+    def _row(self, entry: ManifestEntry) -> PairRow | HeldOutRow | ControlRow | None:
         content = entry.row or {}
-        model = HeldOutRow if content.get("defect") == "good" else PairRow
+        model: type[PairRow | HeldOutRow | ControlRow] = HeldOutRow if content.get("defect") == "good" else PairRow
+        if entry.stem >= CONTROL_STEM:
+            model = ControlRow
         try:
             row = model.model_validate(content)
         except ValidationError as error:
@@ -129,6 +134,17 @@ class FinishedLines:
         for rule, message in broken_pixel_rules(twin.pixels, image.pixels, mask.pixels != 0, high=row.high_threshold):
             self._report(rule, image_name, message)
         self.kept_candidates.check(entry, row, twin.pixels, image.pixels, mask.pixels != 0)
+
+    def _check_control(self, entry: ManifestEntry, row: ControlRow, names: tuple[str, ...]) -> None:
+        image, twin = self._reader.image(names[0], entry), self._read_twin(names[1], entry)
+        if image is not None:
+            self._check_image(row, names[0], image)
+        if twin is not None:
+            self._check_pixels(names[1], "normal_sha256", row.normal_sha256, twin.pixels)
+        if image is None or twin is None:
+            return
+        for rule, message in broken_control_rules(twin.pixels, image.pixels, row.region_box, row.mask_area):
+            self._report(rule, names[0], message)
 
     def _read_twin(self, name: str, entry: ManifestEntry) -> Picture | None:
         """Return the twin; the pairs of one photograph follow each other and share it."""
@@ -184,7 +200,13 @@ class FinishedLines:
         self._reader.report(rule, name, message, remedy)
 
 
-def _expected_names(row: PairRow | HeldOutRow, stem: int, per_image: int | None) -> tuple[str, ...]:
+def _stated_names(row: PairRow | HeldOutRow | ControlRow) -> tuple[str, ...]:
+    if isinstance(row, PairRow):
+        return row.file_name, row.mask_file_name, row.normal_file_name
+    return (row.file_name, row.normal_file_name) if isinstance(row, ControlRow) else (row.file_name,)
+
+
+def _expected_names(row: PairRow | HeldOutRow | ControlRow, stem: int, per_image: int | None) -> tuple[str, ...]:
     """Return the files that a finished line must name, relative to the category's folder.
 
     Args:
@@ -193,8 +215,10 @@ def _expected_names(row: PairRow | HeldOutRow, stem: int, per_image: int | None)
         per_image: How many stems each photograph has; if unknown, the row's word for its twin is taken.
 
     Returns:
-        Image, mask and twin; the image alone if it is held out.
+        Image, mask and twin; the image alone if it is held out; a control and its twin.
     """
+    if isinstance(row, ControlRow):
+        return (f"train/good/{stem:06d}.png", f"train/good/{stem - CONTROL_STEM:06d}.png")
     if isinstance(row, HeldOutRow):
         return (f"test/good/{stem:06d}.png",)
     if per_image is None and _TWIN_NAME.fullmatch(row.normal_file_name):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fmas.errors import OutputError, UsageError
+from fmas.layout import CONTROL_STEM
 from fmas.manifest import CHOOSING
 from fmas.secrecy import secret_values
 from fmas.validate.decision_lines import check_decisions
@@ -21,7 +22,15 @@ from fmas.validate.numbering import SourceNumbering
 from fmas.validate.problems import ProblemLog, ValidationReport
 from fmas.validate.remedies import FINISH_CHOICE, RERUN, Remedy
 from fmas.validate.rules import Rule
-from fmas.validate.run_files import RunFile, Tally, check_config, check_counts, read_run, read_stored_plan
+from fmas.validate.run_files import (
+    RunFile,
+    Tally,
+    check_config,
+    check_counts,
+    check_usage,
+    read_run,
+    read_stored_plan,
+)
 from fmas.validate.tree import DatasetTree, ListedFiles
 from fmas.validate.wording import counted
 
@@ -127,11 +136,12 @@ def _check_lines(
 ) -> tuple[Tally, ListedFiles]:
     """Check the manifest line by line; return what it counts and names."""
     numbering = SourceNumbering(run.identity.per_image, log) if run is not None else None
+    controls = SourceNumbering(1, log) if run is not None else None
     tally, listed = Tally(), ListedFiles()
     for number, entry in enumerate(manifest.entries(), start=1):
         tally.add(entry)
-        if numbering is not None:
-            numbering.check(entry)
+        if numbering is not None and controls is not None:
+            (numbering if entry.stem < CONTROL_STEM else controls).check(entry)
         if entry.reason == CHOOSING:
             message = f"expected a finished choice for stem {entry.stem}, got one that was stopped in the middle"
             log.add(Rule.CHOICE, "manifest", message, FINISH_CHOICE)
@@ -155,6 +165,7 @@ def _check_what_follows(
         check_failures(out, manifest, log)
         if run is not None:
             check_counts(tally, run, log)
+            check_usage(out, run, log)
 
 
 def _why_nothing_is_there(tally: Tally) -> tuple[str, Remedy]:

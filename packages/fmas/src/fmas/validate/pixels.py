@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -13,7 +13,7 @@ from fmas.types import BoolMask, RGBImage
 from fmas.validate.rules import Rule
 from fmas.validate.wording import counted
 
-__all__ = ["Objection", "broken_pixel_rules"]
+__all__ = ["Objection", "broken_control_rules", "broken_pixel_rules"]
 
 Objection: TypeAlias = tuple[Rule, str]
 """A broken rule, and what was expected and found."""
@@ -67,6 +67,35 @@ def broken_pixel_rules(normal: RGBImage, synthetic: RGBImage, mask: BoolMask, *,
         )
     if _clipped_share(synthetic[mask]) == 1.0 and _clipped_share(normal[mask]) < _CLIPPED_ANYWAY:
         yield Rule.SATURATED, "expected a painted defect, got nothing but pure black or white"
+
+
+def broken_control_rules(
+    normal: RGBImage, control: RGBImage, region_box: Sequence[int], mask_area: int
+) -> Iterator[Objection]:
+    """Yield what is wrong with the pixels of a negative control.
+
+    Args:
+        normal: The twin, ``(H, W, 3)`` uint8.
+        control: The same painted intact somewhere.
+        region_box: Where: left, top, right, bottom, the last two exclusive.
+        mask_area: How many pixels may differ there.
+
+    Yields:
+        Rule and message.
+    """
+    if normal.shape != control.shape:
+        shown = " and ".join(f"{image.shape[1]} x {image.shape[0]}" for image in (control, normal))
+        yield Rule.SIZE, f"expected a control of its twin's size, got {shown}"
+        return
+    changed = _largest_channel_change(normal, control) > 0
+    left, top, right, bottom = region_box
+    number, inside = int(np.count_nonzero(changed)), int(np.count_nonzero(changed[top:bottom, left:right]))
+    if number != inside or not 0 < number <= mask_area:
+        yield (
+            Rule.CONTROL,
+            f"expected 1 to {mask_area} pixels that differ from the twin, all in the region {list(region_box)}, got "
+            f"{number}, {number - inside} of them outside",
+        )
 
 
 def _largest_channel_change(one: RGBImage, other: RGBImage) -> NDArray[np.uint8]:

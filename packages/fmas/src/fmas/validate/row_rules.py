@@ -8,7 +8,7 @@ from fmas.manifest import ManifestEntry
 from fmas.plan import StoredPlan
 from fmas.seeds import SampleSeeds, first_attempt
 from fmas.validate.choice_rules import broken_choice_rules
-from fmas.validate.rows import AttemptRow, HeldOutRow, Identity, PairRow
+from fmas.validate.rows import AttemptRow, ControlRow, HeldOutRow, Identity, PairRow
 from fmas.validate.rules import Rule
 from fmas.validate.wording import differing_values
 
@@ -19,7 +19,7 @@ _LEAST_HIGH = 8
 
 
 def broken_row_rules(
-    row: PairRow | HeldOutRow,
+    row: PairRow | HeldOutRow | ControlRow,
     entry: ManifestEntry,
     category: str,
     identity: Identity | None,
@@ -41,6 +41,8 @@ def broken_row_rules(
     if identity is not None:
         yield from _run_rules(row, identity)
         yield from _holdout_rules(row, identity)
+    if isinstance(row, ControlRow) and identity is not None:
+        yield from _control_rules(row, identity)
     if isinstance(row, PairRow):
         yield from _threshold_rules(row, identity)
         yield from _candidate_rules(row, identity)
@@ -51,14 +53,16 @@ def broken_row_rules(
             yield from _plan_rules(row, plan)
 
 
-def _line_rules(row: PairRow | HeldOutRow, entry: ManifestEntry, category: str) -> Iterator[tuple[Rule, str]]:
+def _line_rules(
+    row: PairRow | HeldOutRow | ControlRow, entry: ManifestEntry, category: str
+) -> Iterator[tuple[Rule, str]]:
     if isinstance(row, PairRow) and row.generation != entry.generation:
         yield Rule.ROW_FIELDS, f"expected generation {entry.generation} as in its line, got {row.generation} in its row"
     stated = (row.stem, row.source, row.category)
     wanted = (entry.stem, entry.source, category)
     if stated != wanted:
         yield Rule.ROW_FIELDS, f"expected stem, source and category {wanted}, got {stated} in its row"
-    if isinstance(row, PairRow):
+    if not isinstance(row, HeldOutRow):
         stated_rejections = (entry.row or {}).get("rejections")
         differing = differing_values({"rejections": list(entry.rejections)}, {"rejections": stated_rejections})
         if differing is not None:
@@ -70,12 +74,12 @@ def _line_rules(row: PairRow | HeldOutRow, entry: ManifestEntry, category: str) 
             yield Rule.ROW_FIELDS, "expected areas of at most the image's, got larger ones"
 
 
-def _run_rules(row: PairRow | HeldOutRow, identity: Identity) -> Iterator[tuple[Rule, str]]:
+def _run_rules(row: PairRow | HeldOutRow | ControlRow, identity: Identity) -> Iterator[tuple[Rule, str]]:
     pairs: list[tuple[str, object, object]] = [
         ("object", row.object, identity.object),
         ("fmas_version", row.fmas_version, identity.fmas_version),
     ]
-    if isinstance(row, PairRow):
+    if not isinstance(row, HeldOutRow):
         for kind in ("segmenter", "inpainter", "selector"):
             component = getattr(identity, kind)
             stated = row.components.get(kind, {})
@@ -88,7 +92,7 @@ def _run_rules(row: PairRow | HeldOutRow, identity: Identity) -> Iterator[tuple[
             )
 
 
-def _holdout_rules(row: PairRow | HeldOutRow, identity: Identity) -> Iterator[tuple[Rule, str]]:
+def _holdout_rules(row: PairRow | HeldOutRow | ControlRow, identity: Identity) -> Iterator[tuple[Rule, str]]:
     chance = SampleSeeds(identity.seed, identity.category, row.source, 0).fraction("holdout")
     held_out = chance < identity.holdout_good
     if held_out != isinstance(row, HeldOutRow):
@@ -98,6 +102,17 @@ def _holdout_rules(row: PairRow | HeldOutRow, identity: Identity) -> Iterator[tu
             f"expected {wanted} of {row.source!r} (seed {identity.seed}, holdout_good {identity.holdout_good:g}), "
             f"got {found}",
         )
+
+
+def _control_rules(row: ControlRow, identity: Identity) -> Iterator[tuple[Rule, str]]:
+    seeds = SampleSeeds(identity.seed, identity.category, row.source, 0)
+    if seeds.fraction("control") >= identity.controls:
+        chosen = f"seed {identity.seed}, controls {identity.controls:g}"
+        yield Rule.CONTROL, f"expected no control of {row.source!r} ({chosen}), got one"
+    shape = int(seeds.generator("control").integers(identity.candidates))
+    wanted = (shape, seeds.candidate(row.candidate, row.attempt))
+    if (row.candidate, row.seed) != wanted:
+        yield Rule.SEED, f"expected candidate and seed {wanted} for the control, got {(row.candidate, row.seed)}"
 
 
 def _threshold_rules(row: PairRow, identity: Identity | None) -> Iterator[tuple[Rule, str]]:

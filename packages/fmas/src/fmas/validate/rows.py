@@ -9,7 +9,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-__all__ = ["AttemptRow", "CandidateRow", "HeldOutRow", "Identity", "PairRow", "RefineLimits", "SourceRow"]
+__all__ = ["AttemptRow", "CandidateRow", "ControlRow", "HeldOutRow", "Identity", "PairRow", "RefineLimits", "SourceRow"]
 
 _Sha256: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 _Count: TypeAlias = Annotated[int, Field(ge=0)]
@@ -62,6 +62,7 @@ class Identity(_Strict):
     per_image: _Positive
     candidates: _Positive
     holdout_good: float = Field(ge=0.0, lt=1.0)
+    controls: float = Field(default=0.0, ge=0.0, le=1.0)
     max_pixels: _Positive
     segmenter: _Component
     inpainter: _Component
@@ -123,6 +124,29 @@ class HeldOutRow(SourceRow):
     defect: Literal["good"]
     mask_file_name: None
     normal_file_name: None
+
+
+class ControlRow(SourceRow):
+    """A negative control in ``train/good``."""
+
+    control: Literal[True]
+    defect: Literal["good"]
+    mask_file_name: None
+    normal_file_name: str
+    normal_sha256: _Sha256
+    prompt: _Text
+    negative_prompt: str
+    seed: _Count
+    candidate: _Count
+    attempt: _Count
+    score: _Finite
+    rejections: list[_RejectionRow]
+    region_shape: _Text
+    region_box: list[_Count] = Field(min_length=4, max_length=4)
+    region_area: _Positive
+    foreground_area: _Positive
+    mask_area: _Positive
+    components: dict[str, dict[str, JsonValue]]
 
 
 class PairRow(SourceRow):

@@ -32,6 +32,7 @@ class Rule(StrEnum):
     FINISHED = "finished", "At least one pair or held-out photograph is finished"
     MANIFEST_SOURCE = "manifest-source", "Every stem belongs to its source: sources are numbered in sorted order"
     COUNTS = "counts", "The counts in run.json are those of the manifest"
+    USAGE = "usage", "usage in run.json is the sum of the lines of usage.jsonl"
     FAILURES = "failures", "failures.jsonl lists exactly the failed lines of the manifest, by stem"
     DECISIONS = "decisions", "Every line of decisions.jsonl, where there is one, is a reviewer's decision"
     METADATA = "metadata", "metadata.jsonl holds exactly the rows of the finished lines, by stem, each once"
@@ -91,5 +92,10 @@ class Rule(StrEnum):
         "Every kept candidate is the recorded RGBA PNG of its mask's box, and the chosen one what the data set shows",
     )
     SEED = "seed", "Every candidate's seed follows from run seed, category, source, pair, candidate and attempt"
+    CONTROL = (
+        "control",
+        "Every negative control is one that the run's seed and controls choose, differs from its twin, and only in "
+        "mask_area pixels of its region_box",
+    )
     HOLDOUT = "holdout", "test/good holds exactly the sources that the run's seed and holdout_good choose"
     PNG_TEXT = "png-text", "The iTXt chunk fmas of every image below test is its row of metadata.jsonl"

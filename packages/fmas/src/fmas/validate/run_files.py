@@ -13,10 +13,12 @@ import yaml
 from pydantic import ValidationError
 
 from fmas.config import RunConfig
-from fmas.errors import PlanError
+from fmas.errors import OutputError, PlanError
+from fmas.layout import OutputLayout
 from fmas.manifest import ManifestEntry
 from fmas.options import explain
 from fmas.plan import StoredPlan, read_plan
+from fmas.usage import read_usage
 from fmas.validate.problems import ProblemLog
 from fmas.validate.reading import UnreadableError, parse_json, read_regular, without_advice
 from fmas.validate.remedies import CONTINUE_NO_MORE, RERUN, REWRITE, REWRITE_BROKEN
@@ -24,7 +26,7 @@ from fmas.validate.rows import Identity
 from fmas.validate.rules import Rule
 from fmas.validate.wording import differing_values
 
-__all__ = ["RunFile", "Tally", "check_config", "check_counts", "read_run", "read_stored_plan"]
+__all__ = ["RunFile", "Tally", "check_config", "check_counts", "check_usage", "read_run", "read_stored_plan"]
 
 # Where the configuration and the identity must say the same; the rest decides who does what, or is a component's.
 _SHARED_SETTINGS = (
@@ -32,6 +34,7 @@ _SHARED_SETTINGS = (
     "per_image",
     "candidates",
     "holdout_good",
+    "controls",
     "max_pixels",
     "balance",
     "region",
@@ -51,11 +54,13 @@ class RunFile:
         identity: The part that the output is held to.
         stated: The whole identity as it stands there.
         counts: The counts as they stand there, ``None`` if they do not.
+        usage: What services were asked, as it stands there.
     """
 
     identity: Identity
     stated: Mapping[str, object]
     counts: object
+    usage: object = None
 
 
 def read_run(out: Path, log: ProblemLog) -> RunFile | None:
@@ -92,7 +97,7 @@ def _parsed_run(text: bytes) -> RunFile:
         identity = Identity.model_validate(stated)
     except ValidationError as error:
         raise ValueError(f"a run's identity, got {explain(error, Identity)}") from error
-    return RunFile(identity, stated, content.get("counts"))
+    return RunFile(identity, stated, content.get("counts"), content.get("usage"))
 
 
 def check_config(out: Path, run: RunFile | None, log: ProblemLog) -> None:
@@ -138,12 +143,25 @@ def read_stored_plan(out: Path, run: RunFile | None, log: ProblemLog) -> StoredP
     return None
 
 
+def check_usage(out: Path, run: RunFile, log: ProblemLog) -> None:
+    """Check that ``run.json`` says what services were asked as ``usage.jsonl`` does."""
+    try:
+        wanted = read_usage(OutputLayout(out, run.identity.category))
+    except OutputError as error:
+        log.add(Rule.USAGE, "usage.jsonl", without_advice(error), RERUN)
+        return
+    stated = run.usage if isinstance(run.usage, dict) else {}
+    if stated != wanted:
+        log.add(Rule.USAGE, "run.json", f"expected the usage of usage.jsonl, {wanted}, got {stated}", RERUN)
+
+
 @dataclass(slots=True)
 class Tally:
     """Counts over the manifest lines that count, by the words of ``run.json``."""
 
     pairs: int = 0
     held_out: int = 0
+    controls: int = 0
     failed: int = 0
     defects: Counter[str] = field(default_factory=Counter)
     rejects: Counter[str] = field(default_factory=Counter)
@@ -155,6 +173,8 @@ class Tally:
         if entry.failure is not None:
             self.failed += 1
             self.failures[entry.failure["reason"]] += 1
+        elif entry.row is not None and entry.row.get("control"):
+            self.controls += 1
         elif entry.row is not None and entry.row.get("defect") == "good":
             self.held_out += 1
         elif entry.row is not None:
@@ -167,6 +187,7 @@ def check_counts(tally: Tally, run: RunFile, log: ProblemLog) -> None:
     wanted: dict[str, object] = {
         "pairs": tally.pairs,
         "held_out": tally.held_out,
+        "controls": tally.controls,
         "failed": tally.failed,
         "defects": dict(tally.defects),
         "rejects": dict(tally.rejects),

@@ -60,7 +60,7 @@ const factsOf = (pair, locator, badges, actions) =>
     make(
       "div",
       { class: "head" },
-      make("div", { class: "names" }, make("h3", { id: `t${pair.id}` }, make("span", { class: "stem", text: pair.id }), ` ${pair.name}`), chips(pair), badges),
+      make("div", { class: "names" }, make("h3", { id: `t${pair.id}`, title: pair.name }, make("span", { class: "stem", text: pair.id }), " ", apart(pair.name)), chips(pair), badges),
       locator,
     ),
     make(
@@ -117,7 +117,7 @@ const makeCard = (pair, mode) => {
   if (inRows) {
     article.append(factsOf(pair, locator, badges, actions), make("div", { class: "panes" }, ...panes.map((pane) => pane.element)));
   } else {
-    const label = make("h3", { id: `t${pair.id}` }, make("span", { class: "stem", text: pair.id }), ` ${pair.name}`);
+    const label = make("h3", { id: `t${pair.id}`, title: pair.name }, make("span", { class: "stem", text: pair.id }), " ", apart(pair.name));
     article.append(panes[0].element, make("div", { class: "cell-words" }, label, make("span", { class: `score ${pair.position}`, text: scoreText(pair.score), title: bandText(pair) })), badges);
   }
   const problems = make("ul", { class: "problems", hidden: true });

@@ -19,6 +19,9 @@ const make = (tag, attributes = {}, ...children) => {
   return element;
 };
 
+// Text from outside may be written from right to left, or claim to be; it must not turn around what stands beside it.
+const apart = (text) => make("bdi", { text });
+
 const draw = (tag, attributes = {}, ...children) => {
   const element = document.createElementNS(SVG, tag);
   setAll(element, attributes);

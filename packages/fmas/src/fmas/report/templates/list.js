@@ -23,10 +23,10 @@ const list = (() => {
     }
     if (width < 760) {
       const side = Math.floor((width - 24 - 8) / 2);
-      return { columns: 1, width, side, height: 2 * (side + 26) + 278, narrow: true };
+      return { columns: 1, width, side, height: 2 * (side + 26) + 290, narrow: true };
     }
     const side = Math.min(360, Math.floor((width - 264 - 32 - 4 * 12) / 4));
-    return { columns: 1, width, side, height: Math.max(side + 26, 262) + 32, narrow: false };
+    return { columns: 1, width, side, height: Math.max(side + 26, 274) + 32, narrow: false };
   };
 
   const position = (index) => ({

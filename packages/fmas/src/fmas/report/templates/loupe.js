@@ -124,7 +124,7 @@ const loupe = (() => {
     letGo();
     pair = wanted;
     view = null;
-    heading.replaceChildren(make("span", { class: "stem", text: pair.id }), ` ${pair.name}`);
+    heading.replaceChildren(make("span", { class: "stem", text: pair.id }), " ", apart(pair.name));
     where.textContent = `${list.index() + 1} of ${counted(list.size())}`;
     recipe.replaceChildren(chips(pair), ...recipeOf(pair));
     recipe.scrollTop = 0;

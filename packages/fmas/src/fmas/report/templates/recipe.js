@@ -92,7 +92,7 @@ const recipeOf = (pair) => {
       {},
       fact("prompt", pair.prompt),
       pair.negative ? fact("negative prompt", pair.negative) : "",
-      fact("defect", `${pair.name}, kind ${pair.kind}`),
+      fact("defect", apart(pair.name), `, kind ${pair.kind}`),
       fact("severity", severityWords(pair)),
       fact("made by", ...Object.entries(pair.components).map(([kind, name]) => make("span", { class: "component", text: `${kind}: ${name}` }))),
       fact("seed", pair.seed),
@@ -109,7 +109,7 @@ const recipeOf = (pair) => {
     make(
       "dl",
       {},
-      fact("photograph", `${pair.source}, ${pair.width} × ${pair.height} px, ${pair.foreground} (confidence ${pair.confidence.toFixed(2)})`),
+      fact("photograph", apart(pair.source), `, ${pair.width} × ${pair.height} px, ${pair.foreground} (confidence ${pair.confidence.toFixed(2)})`),
       fact("region", `${pair.shape}, ${right - left} × ${bottom - top} px at ${left}, ${top}`),
       fact("mask", `${areaText(pair.area)}, ${shareText(pair.share)} of the picture`),
       fact("thresholds", `a pixel counts as changed from ${pair.floor + 1} grey levels on, a mask needs one above ${pair.high}`),
