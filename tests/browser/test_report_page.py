@@ -434,6 +434,30 @@ def test_hostile_text_is_text(make_output: Make, open_report: Open) -> None:
     assert page.locator("script:not([type='application/json'])").count() == 1
 
 
+def test_long_prompt_does_not_push_the_recipe_away_and_text_from_right_to_left_stays_where_it_is(
+    make_output: Make, open_report: Open
+) -> None:
+    prompt = "a deep scratch across the part, " * 125
+    name = "\u202edent"  # claims to run from right to left, and never says until where
+    page = open_report(write_report(make_output(1, change=lambda stem, row: {"prompt": prompt, "defect_name": name})))
+    page.keyboard.press("z")
+    page.wait_for_selector("#loupe[open]")
+    passage = page.locator(".recipe .passage")
+    assert passage.text_content() == prompt
+    assert passage.evaluate("one => one.clientHeight < 260 && one.scrollHeight > one.clientHeight")
+    assert passage.get_attribute("tabindex") == "0"
+    order = page.evaluate(
+        """() => {
+            const names = [...document.querySelectorAll('.recipe dt')];
+            const fact = names.find(one => one.textContent === 'defect').nextSibling;
+            const range = document.createRange();
+            range.selectNodeContents(fact.lastChild);
+            return [fact.firstChild.getBoundingClientRect().right, range.getBoundingClientRect().left];
+        }"""
+    )
+    assert order[0] <= order[1] + 1, "the kind stands behind the name"
+
+
 def test_missing_and_broken_files_are_said_in_their_pair(make_output: Make, open_report: Open) -> None:
     def change(stem: int, row: dict[str, Any]) -> dict[str, Any]:
         return {"file_name": "test/crack/gone.png"} if stem == 0 else {}

@@ -164,69 +164,55 @@ def test_keys_decide_and_every_decision_is_on_the_disk(server, config, open_page
 
 
 def test_what_was_decided_while_the_server_was_away_is_saved_in_full_and_in_order(config, open_page):
-    process, url = start(config.out, 0)
-    try:
-        page = ready(open_page(url))
-        kill(process)
-        page.keyboard.press("j")
-        for key in ("x", "u", "a", "u", "x"):  # of one pair, faster than any server answers
-            page.keyboard.press(key)
-        saving(page, "5 decisions not saved yet")
-        port = url.rstrip("/").rpartition(":")[2]
-        saving(page, f"start it again with --port {port}")
-        process, _ = start(config.out, int(port))
+    with serving(config.out) as server:
+        page = ready(open_page(server.url))
+    page.keyboard.press("j")
+    for key in ("x", "u", "a", "u", "x"):  # of one pair, faster than any server answers
+        page.keyboard.press(key)
+    saving(page, "5 decisions not saved yet")
+    saving(page, f"start it again with --port {server.port}")
+    with serving(config.out, port=server.port):
         page.get_by_role("button", name="Try now").click()
         expect(page.locator("#saving")).not_to_contain_text("not saved yet", timeout=20_000)
-        lines = (config.out / "decisions.jsonl").read_bytes().splitlines()
-        assert [json.loads(line)["verdict"] for line in lines] == ["drop", "undecided", "keep", "undecided", "drop"]
-        assert len({json.loads(line)["stem"] for line in lines}) == 1
-    finally:
-        kill(process)
+    lines = (config.out / "decisions.jsonl").read_bytes().splitlines()
+    assert [json.loads(line)["verdict"] for line in lines] == ["drop", "undecided", "keep", "undecided", "drop"]
+    assert len({json.loads(line)["stem"] for line in lines}) == 1
 
 
 def test_what_a_closed_tab_could_not_save_another_one_saves(config, open_page):
-    process, url = start(config.out, 0)
-    try:
-        one, other = ready(open_page(url)), ready(open_page(url))
-        kill(process)
-        for page, moves, key in ((one, 1, "x"), (other, 2, "a")):
-            page.bring_to_front()
-            for _ in range(moves):
-                page.keyboard.press("j")
-            page.keyboard.press(key)
-            saving(page, "1 decision not saved yet")
-        one.close()
-        process, _ = start(config.out, int(url.rstrip("/").rpartition(":")[2]))
-        other.close()
-        last = ready(open_page(url))
+    with serving(config.out) as server:
+        one, other = ready(open_page(server.url)), ready(open_page(server.url))
+    for page, moves, key in ((one, 1, "x"), (other, 2, "a")):
+        page.bring_to_front()
+        for _ in range(moves):
+            page.keyboard.press("j")
+        page.keyboard.press(key)
+        saving(page, "1 decision not saved yet")
+    one.close()
+    other.close()
+    with serving(config.out, port=server.port):
+        last = ready(open_page(server.url))
         saving(last, "1 kept · 1 dropped")
         expect(last.locator("#saving")).not_to_contain_text("not saved yet", timeout=20_000)
         wait_for_lines(last, config.out, 2)
         assert sorted(verdicts(config.out).values()) == ["drop", "keep"]
-    finally:
-        kill(process)
 
 
 def test_review_of_another_data_set_at_the_same_address_gets_no_decision(config, open_page, tmp_path):
     shutil.copytree(config.out, tmp_path / "another")
     run = tmp_path / "another" / "run.json"
     run.write_text(json.dumps(json.loads(run.read_text("utf-8")) | {"digest": "f" * 64}), encoding="utf-8")
-    process, url = start(config.out, 0)
-    try:
-        page = ready(open_page(url))
-        kill(process)
-        port = int(url.rstrip("/").rpartition(":")[2])
-        process, _ = start(tmp_path / "another", port)
+    with serving(config.out) as server:
+        page = ready(open_page(server.url))
+    with serving(tmp_path / "another", port=server.port):
         page.keyboard.press("j")
         page.keyboard.press("x")
         saving(page, "1 decision not saved yet: another data set is under review at this address now")
-        kill(process)
-        process, _ = start(config.out, port)
+    with serving(config.out, port=server.port):
+        page.get_by_role("button", name="Try now").click()
         expect(page.locator("#saving")).not_to_contain_text("not saved yet", timeout=20_000)
         assert not (tmp_path / "another" / "decisions.jsonl").exists()
         assert list(verdicts(config.out).values()) == ["drop"]
-    finally:
-        kill(process)
 
 
 def test_two_tabs_see_each_other_and_overwrite_nothing(server, config, open_page):
@@ -276,6 +262,7 @@ def test_killed_server_loses_nothing_and_the_open_page_goes_on_with_the_next(con
         assert list(verdicts(config.out).values()) == ["drop"]
         process, again = start(config.out, int(url.rstrip("/").rpartition(":")[2]))
         assert again == url
+        page.get_by_role("button", name="Try now").click()
         expect(page.locator("#saving")).not_to_contain_text("not saved yet", timeout=20_000)
         assert sorted(verdicts(config.out).values()) == ["drop", "keep"]
         page.reload()
@@ -332,6 +319,11 @@ def test_dropped_picture_is_refilled_and_the_new_one_is_undecided(server, config
     assert synthesize(config).refilled == 1
     page.keyboard.press("u")  # about the picture that is gone
     saving(page, "the picture is another one by now")
+    saving(page, f"0 of {PAIRS} reviewed · 0 kept · 0 dropped")
+    with page.expect_response("**/decisions") as answer:
+        page.keyboard.press("a")  # the page shows the old picture still
+    assert answer.value.status == 409
+    saving(page, f"0 of {PAIRS} reviewed · 0 kept · 0 dropped")
     page.get_by_role("button", name="Load the page anew").click()
     saving(page, f"0 of {PAIRS} reviewed · 0 kept · 0 dropped")
     row = ManifestIndex(config.out / "manifest").entry(stem).row
@@ -357,6 +349,22 @@ def test_page_asks_its_own_server_alone_and_hostile_names_do_nothing(server, ope
     assert "broken" not in page.title()
     assert page.locator("img[src='x']").count() == 0
     context.close()
+
+
+def test_pictures_are_asked_for_a_few_at_a_time_and_all_are_drawn(server, open_page):
+    page = open_page("about:blank")
+    open_now: set[object] = set()
+    most = [0]
+
+    def began(request: object) -> None:
+        open_now.add(request)
+        most[0] = max(most[0], len(open_now))
+
+    page.on("request", lambda request: began(request) if "/pictures/" in request.url else None)
+    page.on("requestfinished", open_now.discard)
+    page.goto(f"{server.url}#layout=sheet")
+    expect(page.locator("#list article.drawn")).to_have_count(PAIRS)
+    assert 3 <= most[0] <= 9  # three files of three pairs
 
 
 def test_another_name_for_this_machine_gets_nothing(server, refused, chromium):

@@ -73,8 +73,8 @@ def test_json_is_the_whole_result(fmas, out):
     said = json.loads(fmas("select", out, "--intensity", "subtle", "--dry-run", "--json").stdout)
     done = json.loads(fmas("select", out, "--intensity", "subtle", "--json").stdout)
     assert set(done) == {
-        "out", "dry_run", "band_before", "band", "pairs", "changed", "rewritten", "failed", "scores", "seconds",
-        "counts",
+        "out", "dry_run", "band_before", "band", "pairs", "changed", "rewritten", "failed", "scores", "notes",
+        "seconds", "counts",
     }  # fmt: skip
     assert (said["dry_run"], done["dry_run"], said["counts"], done["counts"]["pairs"]) == (True, False, None, 6)
     assert done["band"] == list(INTENSITIES["subtle"])

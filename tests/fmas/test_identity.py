@@ -30,10 +30,10 @@ NOT_IN_IT = {
 
 
 IN_IT = {
-    "balance": "even", "region.placement": "edge", "region.inside_margin": 0.5, "region.max_pixels": 999,
+    "balance": "even", "region.spread_area": (0.1, 0.2), "region.placement": "edge", "region.inside_margin": 0.5, "region.max_pixels": 999,
     "object": "other part", "category": "other", "per_image": 2, "candidates": 5, "seed": 1, "holdout_good": 0.5,
     "max_pixels": 100, "segmenter.name": None, "inpainter.name": None, "selector.name": None,
-    "region.shape": "blob", "region.area": (0.1, 0.2), "region.spread_area": (0.1, 0.2), "region.aspect": (1.0, 1.0), "region.min_pixels": 9,
+    "region.shape": "blob", "region.area": (0.1, 0.2), "region.aspect": (1.0, 1.0), "region.min_pixels": 9,
     "region.min_overlap": 0.1, "region.min_overlap_at_border": 0.1, "region.edge_margin": 0.1, "region.redraws": 1,
     "region.placements": 1, "crop.context": 1.0, "crop.min_side": 9, "refine.min_noise_floor": 9,
     "refine.min_peak": 99, "refine.min_changed": 0.95, "refine.min_area": 9, "refine.attempts": 9,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from fmas.builtin.selector import BuiltinSelector
 from fmas.config import PaintConfig, RunConfig, SelectConfig
-from fmas.intensity import DEFAULT_INTENSITY, INTENSITIES, WORDS_MEAN, parse_intensity
+from fmas.intensity import DEFAULT_INTENSITY, INTENSITIES, WORDS_MEAN, band_text, parse_intensity
 
 distances = st.floats(0, 5).map(lambda value: round(value, 4))
 
@@ -88,3 +88,15 @@ def test_severities_spread_around_the_planned_one(planned, spread, candidates):
 def test_known_severities():
     assert [PaintConfig().severity(0.5, candidate, 4) for candidate in range(4)] == [0.2, 0.4, 0.6, 0.8]
     assert PaintConfig(severity_spread=0).severity(0.5, 3, 4) == 0.5
+
+
+@given(st.tuples(*[st.floats(0, 1e6, allow_subnormal=False)] * 2).map(lambda bounds: tuple(sorted(bounds))))
+@example((0.3, 0.5))
+@example((0.12345678, 1e-05 + 1))
+@example((1e-07, 2.0))
+def test_a_band_is_written_as_it_can_be_given(band):
+    assert parse_intensity(band_text(band)) == band
+
+
+def test_a_band_is_written_as_short_as_it_can_be():
+    assert [band_text(band) for band in ((0.0, 1.0), (0.1, 0.25), (1e-05, 100.0))] == ["0:1", "0.1:0.25", "0.00001:100"]

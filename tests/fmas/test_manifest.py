@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import replace
@@ -87,6 +88,20 @@ def test_foreign_line_is_an_error_that_names_the_place(tmp_path, line):
     size = path.stat().st_size
     path.write_bytes(path.read_bytes() + line)
     with pytest.raises(OutputError, match=rf"shard-1-of-1.jsonl at byte {size}: .*remove that line and run again"):
+        ManifestIndex(tmp_path)
+
+
+def test_line_of_another_version_is_not_to_be_removed(tmp_path):
+    write(tmp_path, [entry(1)])
+    path = tmp_path / "shard-1-of-1.jsonl"
+    content = json.loads(path.read_bytes())
+    del content["generation"], content["candidates"]
+    path.write_text(json.dumps(content) + "\n", encoding="utf-8")
+    expected = (
+        r"expected a manifest line, got one of another version of fmas, without candidates, generation; go on with "
+        r"that version, or choose another --out"
+    )
+    with pytest.raises(OutputError, match=expected):
         ManifestIndex(tmp_path)
 
 

@@ -43,7 +43,7 @@ def test_right_options_become_the_model():
         ({"modle": "x"}, "unknown key 'llm.modle': did you mean 'model'?"),
         ({"inner": {"wdth": 1}}, "unknown key 'llm.inner.wdth': did you mean 'width'?"),
         ({"many": [{"wdth": 1}]}, "unknown key 'llm.many.0.wdth': did you mean 'width'?"),
-        ({"share": 2}, "llm.share: Input should be less than or equal to 1, got 2"),
+        ({"share": 2}, "llm.share: expected less than or equal to 1, got 2"),
         ({"model": "secret"}, "llm.model: expected another model"),
         ({"share": 2, "model": 1}, "; "),
     ],

@@ -43,7 +43,10 @@ def test_plan_of_another_object_or_llm_is_refused(run):
     with pytest.raises(PlanError, match="got one by the llm 'openai', not 'fake'; give --llm openai"):
         run()
     path.write_text(content.replace('"config": {}', '"config": {"model": "x"}'), encoding="utf-8")
-    with pytest.raises(PlanError, match="with other options"):
+    with pytest.raises(PlanError, match=r"with other options \(model\); give the same ones or choose another --out"):
+        run()
+    path.write_text(content.replace('"config": {}', '"config": {"sha256": "00"}'), encoding="utf-8")
+    with pytest.raises(PlanError, match="read from another list of defects; restore that list, go on with"):
         run()
 
 

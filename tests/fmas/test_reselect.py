@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 import fmas.files
+from fmas.decisions import Decision, DecisionLog
 from fmas.errors import OutputError
 from fmas.executor import LocalExecutor
+from fmas.layout import OutputLayout
 from fmas.manifest import ManifestIndex, ManifestWriter
 from fmas.reselect import preview_selection, reselect
+from fmas.selection import Selection, read_selectable
 from fmas.validate import validate_output
 
 BANDS = {"low": (0.0, 0.1), "middle": (0.1, 0.2), "high": (0.25, 0.4)}
@@ -228,4 +231,47 @@ def test_interrupt_leaves_what_validate_names_and_summaries_that_agree(fresh, tm
 
     with pytest.raises(KeyboardInterrupt):
         reselect(out, BANDS["high"], executor=Interrupting())
-    assert {problem.rule for problem in validate_output(out).problems} <= {"choice", "extra-file"}
+    problems = validate_output(out).problems
+    assert {problem.rule for problem in problems} == {"choice"}  # its files are no strangers that one may delete
+
+
+def decide(out, stem, verdict):
+    row = next(entry.row for entry in ManifestIndex(out / "manifest").entries() if entry.stem == stem)
+    DecisionLog(OutputLayout(out, "")).append(Decision(stem, str(row["image_sha256"]), verdict))
+
+
+def test_decisions_that_cannot_be_read_stop_it_before_anything_is_written(fresh, run, tree, tmp_path, monkeypatch):
+    out = shutil.copytree(fresh("middle"), tmp_path / "out")
+    half = shutil.copytree(fresh("middle"), tmp_path / "half")
+    with monkeypatch.context() as patch:
+        Life(patch, 6)
+        with pytest.raises(KilledError):
+            reselect(half, BANDS["high"])
+    for folder in (out, half):
+        (folder / "decisions.jsonl").write_text("by hand\n", encoding="utf-8")
+        before = tree(folder), (folder / "run.json").read_bytes(), list(ManifestIndex(folder / "manifest").entries())
+        with pytest.raises(OutputError, match=r"expected a decision in line 1 of .*; mend or remove that line"):
+            reselect(folder, BANDS["high"])
+        with pytest.raises(OutputError, match=r"expected a decision in line 1"):
+            run(out=folder, **settings("high" if folder == half else "middle"))
+        assert (tree(folder), (folder / "run.json").read_bytes()) == before[:2]
+        assert list(ManifestIndex(folder / "manifest").entries()) == before[2]
+
+
+def test_it_says_how_many_decided_pictures_gave_way_to_others(fresh, tmp_path):
+    out = shutil.copytree(fresh("middle"), tmp_path / "out")
+    changing = sorted(Selection.read(read_selectable(out), BANDS["high"]).changed)
+    assert preview_selection(out, BANDS["high"]).notes == ()
+    decide(out, changing[0], "drop")
+    decide(out, changing[1], "keep")
+    decide(out, changing[2], "drop")
+    decide(out, changing[2], "undecided")
+    expected = (
+        "2 pictures that were decided in review give way to other candidates, which start undecided; choosing "
+        "0.1:0.2 again brings them and their decisions back",
+    )
+    assert preview_selection(out, BANDS["high"]).notes == expected
+    done = reselect(out, BANDS["high"])
+    assert done.notes == expected
+    assert done.to_json()["notes"] == list(expected)
+    assert reselect(out, BANDS["middle"]).notes == ()

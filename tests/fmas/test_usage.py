@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from fmas.errors import OutputError, PlanError
 from fmas.layout import OutputLayout
 from fmas.pipeline import synthesize
 from fmas.planning import store_plan
+from fmas.through import through
 from fmas.usage import UsageMeterReading, add_usage, append_usage, read_usage, usage_words
 from fmas.validate import validate_output
 
@@ -79,6 +81,23 @@ def test_meters_change_no_byte_of_the_data_set(run, fakes, tree, tmp_path):
     assert identities[0] == identities[1]
     assert usage_of(plain) == {}
     assert not (plain / "usage.jsonl").exists()
+
+
+class AsFromWorkers:
+    """Hands on what comes back as from a worker process, and reads the meter empty that the run itself could read."""
+
+    def run(self, stages, items):
+        (inpaint,) = [stage for stage in stages if stage.name == "inpaint"]
+        for result in list(through(stages, items, ())):
+            yield pickle.loads(pickle.dumps(result))  # noqa: S301 (our own bytes)
+        assert inpaint._inpainter.new_usage() == {}
+
+
+def test_workers_tell_what_they_used_beside_their_results(run, fakes):
+    painted = meter(fakes["inpainter"])
+    out, _ = run(executor=AsFromWorkers())
+    assert usage_of(out) == {"inpainter": {"calls": painted["calls"]}}
+    assert painted["calls"] >= 12
 
 
 def test_what_failed_was_paid_for_as_well(run, fakes, monkeypatch):

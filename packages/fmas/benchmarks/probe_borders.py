@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--photographs", type=Path, default=DATA, help="a folder of photographs of good parts")
     parser.add_argument("--per-image", type=int, default=14, help="composites of each photograph")
     parser.add_argument("--each", type=int, default=2, help="patches of each composite")
-    parser.add_argument("--most", type=float, default=3.0, help="grey levels that no pixel may have changed by")
+    parser.add_argument("--most", type=float, default=2.0, help="grey levels that no pixel may have changed by")
     parser.add_argument("--epochs", type=int, default=12, help="passes of the network's training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1, help="of torch")

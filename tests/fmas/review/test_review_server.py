@@ -197,7 +197,9 @@ def test_wrong_host_is_refused_and_logged(visitor, host, path):
 
 
 def test_localhost_is_this_machine_too(visitor):
-    assert visitor.get("/session", Host=f"localhost:{visitor.server.port}").status == 200
+    answer = visitor.get("/session", Host=f"localhost:{visitor.server.port}")
+    assert answer.status == 200
+    assert sorted(answer.json()) == ["digest", "token"]
     stem, name = pairs(visitor)[0], f"localhost:{visitor.server.port}"
     assert visitor.decide(stem, "keep", Host=name, Origin=f"http://{name}").status == 200
 

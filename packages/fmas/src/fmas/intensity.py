@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Literal, TypeAlias, get_args
 
@@ -13,6 +14,7 @@ __all__ = [
     "INTENSITIES",
     "WORDS_MEAN",
     "Intensity",
+    "band_text",
     "ordered_band",
     "parse_intensity",
 ]
@@ -22,7 +24,7 @@ Intensity: TypeAlias = Literal["subtle", "medium", "strong"]
 # What the built-in painter's kinds score at a low, a middle and a high severity, all kinds and surfaces alike; measured
 # by `benchmarks/bench_selector.py`, recorded in docs/how-to/choose-intensity.md.
 INTENSITIES: Mapping[Intensity, tuple[float, float]] = MappingProxyType(
-    {"subtle": (0.04, 0.14), "medium": (0.14, 0.3), "strong": (0.3, 0.5)}
+    {"subtle": (0.06, 0.2), "medium": (0.2, 0.45), "strong": (0.45, 0.7)}
 )
 """Name -> lowest and highest distance of the built-in selector; another selector has another scale."""
 
@@ -55,6 +57,11 @@ def parse_intensity(text: str) -> tuple[float, float]:
         words = ", ".join(get_args(Intensity))
         raise ValueError(f"expected {words} or LO:HI such as 0.1:0.25 for the intensity, got {text!r}")
     return ordered_band((float(match[1]), float(match[2])))
+
+
+def band_text(band: tuple[float, float]) -> str:
+    """Return a band as ``LO:HI``, from which :func:`parse_intensity` reads the very same one."""
+    return ":".join(format(Decimal(repr(bound)).normalize(), "f") for bound in band)
 
 
 def ordered_band(band: tuple[float, float]) -> tuple[float, float]:

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
@@ -20,7 +20,7 @@ from typing import Literal, Self
 from fmas.errors import OutputError
 from fmas.files import unwritable
 
-__all__ = ["CHOOSING", "ManifestEntry", "ManifestIndex", "ManifestWriter"]
+__all__ = ["CHOOSING", "ManifestEntry", "ManifestIndex", "ManifestWriter", "OtherVersionError"]
 
 CHOOSING = "choosing"
 """The reason of a line that ``fmas select`` writes before it touches a pair's files, and follows by one that says done.
@@ -28,6 +28,11 @@ CHOOSING = "choosing"
 If it is a pair's newest line, the process died in between. What the pair was stands in its newest finished line."""
 
 _BLOCK = 65_536
+_EVER = {"stem", "source", "status", "files", "row", "failure"}  # what the line of any version has
+
+
+class OtherVersionError(ValueError):
+    """A whole manifest line, as another version of fmas wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +97,21 @@ class ManifestEntry:
         """Parse a line.
 
         Raises:
+            OtherVersionError: If it is one of another version.
             ValueError: If it is not one, e.g. because the process died while writing it.
         """
         try:
             content = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"no JSON: {line[:80]!r}") from error
+        known = {one.name for one in fields(cls)}
+        if isinstance(content, dict) and content.keys() >= _EVER and not known <= content.keys():
+            missing = ", ".join(sorted(known - content.keys()))
+            raise OtherVersionError(f"one of another version of fmas, without {missing}")
+        try:
             status = content["status"]
             if status not in ("done", "failed"):
-                raise ValueError(f"expected status done or failed, got {status!r}")
+                raise ValueError(f"the status {status!r}")
             return cls(
                 stem=int(content["stem"]),
                 source=str(content["source"]),
@@ -113,7 +126,7 @@ class ManifestEntry:
                 written=int(content["written"]),
             )
         except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"expected a manifest line, got {line[:80]!r}") from error
+            raise ValueError(f"{line[:80]!r}") from error
 
 
 class ManifestWriter:
@@ -264,7 +277,10 @@ class ManifestIndex:
         try:
             entry = ManifestEntry.from_line(line)
         except ValueError as error:
-            raise OutputError(f"{path} at byte {position}: {error}; remove that line and run again") from error
+            advice = "remove that line and run again"
+            if isinstance(error, OtherVersionError):
+                advice = "go on with that version, or choose another --out"
+            raise OutputError(f"{path} at byte {position}: expected a manifest line, got {error}; {advice}") from error
         if entry.written >= self._written.get(entry.stem, entry.written):
             self._positions[entry.stem] = (number, position)
             self._written[entry.stem] = entry.written
@@ -308,7 +324,9 @@ class ManifestIndex:
         except OSError as error:
             raise _unreadable(path, error) from error
         except ValueError as error:
-            raise OutputError(f"{path} at byte {position}: {error}; it was changed while it was read") from error
+            raise OutputError(
+                f"{path} at byte {position}: expected a manifest line, got {error}; it was changed while it was read"
+            ) from error
 
     def entries(self) -> Iterator[ManifestEntry]:
         """Yield the latest line of every stem, by stem."""

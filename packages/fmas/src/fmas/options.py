@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TypeGuard, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from fmas.errors import ConfigError, suggest
 
@@ -46,8 +48,18 @@ def explain(error: ValidationError, model: type[BaseModel], *, section: str = ""
             # Our own validators say what arrived, or keep quiet about it because it is a secret.
             lines.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}")
         else:
-            lines.append(f"{where}: {problem['msg']}, got {_short(problem['input'])}")
+            got = "none" if problem["type"] == "missing" else _short(problem["input"])
+            lines.append(f"{where}: {_expected(problem)}, got {got}")
     return "; ".join(lines)
+
+
+def _expected(problem: ErrorDetails) -> str:
+    """Return pydantic's words in ours: what was expected."""
+    if problem["type"] == "missing":
+        return "expected a value"
+    if problem["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        return "expected settings by name"
+    return re.sub(r"^[A-Z]\w+ should (?:be |have )?", "expected ", problem["msg"])
 
 
 def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:

@@ -18,6 +18,7 @@ from fmas.config import RunConfig, SelectConfig
 from fmas.errors import OutputError
 from fmas.files import AtomicWriter, unwritable
 from fmas.identity import differences, identity_digest
+from fmas.intensity import band_text
 from fmas.layout import OutputLayout
 from fmas.versions import library_versions
 
@@ -258,11 +259,10 @@ def refuse_other_run(layout: OutputLayout, existing: Mapping[str, object], ident
     before = existing["identity"]
     changed = differences(before if isinstance(before, Mapping) else {}, json.loads(json.dumps(identity)))
     if changed and all(line.startswith("select.band was") for line in changed) and layout.candidates.is_dir():
-        low, high = _band(identity)
+        again = f"fmas select {shlex.quote(str(layout.out))} --intensity {band_text(_band(identity))}"
         raise OutputError(
             f"expected {layout.out} to hold this run, but it holds one of another intensity: {changed[0]}; to choose "
-            f"again from its candidates: fmas select {shlex.quote(str(layout.out))} --intensity {low:g}:{high:g}; or "
-            "choose another --out"
+            f"again from its candidates: {again}; or choose another --out"
         )
     if changed:
         raise OutputError(

@@ -148,7 +148,16 @@ def _refuse_other_plan(plan: StoredPlan, config: RunConfig, components: RunCompo
     elif plan.llm.name != config.llm.name:
         difference = f"got one by the llm {plan.llm.name!r}, not {config.llm.name!r}; give --llm {plan.llm.name}"
     elif not components.llm_is_live and dict(plan.llm.config) != _as_json(components.llm.fingerprint().config):
-        difference = f"got one by the llm {plan.llm.name!r} with other options; give the same ones"
+        now = _as_json(components.llm.fingerprint().config)
+        changed = sorted(key for key in {*plan.llm.config, *now} if plan.llm.config.get(key) != now.get(key))
+        difference = (
+            f"got one by the llm {plan.llm.name!r} with other options ({', '.join(changed)}); give the same ones"
+        )
+        if changed == ["sha256"]:  # of what the builtin llm reads
+            difference = (
+                f"got one that the llm {plan.llm.name!r} read from another list of defects; restore that list, go on "
+                "with the version of fmas that read it,"
+            )
     else:
         return
     raise PlanError(f"expected a plan for {config.object_name!r} in {path}, {difference} or choose another --out")

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fmas.config import RunConfig
+from fmas.decisions import read_decisions
 from fmas.derive import write_derived_files
 from fmas.executor import LocalExecutor
 from fmas.manifest import CHOOSING, ManifestEntry, ManifestIndex, ManifestWriter
@@ -115,6 +116,7 @@ def finish_selection(config: RunConfig, output: OpenOutput, executor: Executor |
     ]
     if not entries:
         return ()
+    read_decisions(layout)  # what cannot be read stops it before anything is written
     with ManifestWriter(layout.manifest, shard) as manifest:
         level = config.write.compress_level
         work = _Work(output, config.select.band, level, manifest, executor or LocalExecutor(config.workers))

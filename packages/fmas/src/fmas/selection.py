@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import statistics
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
 from fmas.config import SelectConfig
+from fmas.decisions import read_decisions
 from fmas.derive import DatasetCounts
 from fmas.errors import ImageError, OutputError, UsageError
-from fmas.intensity import INTENSITIES, WORDS_MEAN, ordered_band, parse_intensity
+from fmas.intensity import INTENSITIES, WORDS_MEAN, band_text, ordered_band, parse_intensity
 from fmas.layout import OutputLayout
 from fmas.manifest import ManifestEntry, ManifestIndex
 from fmas.output import read_run_file
@@ -167,6 +168,7 @@ class SelectionSummary:
         offered: Scores of all candidates, over the new one.
         counts: What the folder holds now; ``None`` if nothing was written.
         seconds: How long it took.
+        notes: Things worth knowing that stopped nothing.
     """
 
     out: Path
@@ -182,6 +184,7 @@ class SelectionSummary:
     offered: Scores
     counts: DatasetCounts | None
     seconds: float
+    notes: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -204,6 +207,7 @@ class SelectionSummary:
                 "chosen": self.after.to_json(),
                 "candidates": self.offered.to_json(),
             },
+            "notes": list(self.notes),
             "seconds": round(self.seconds, 3),
             "counts": self.counts.to_json() if self.counts is not None else None,
         }
@@ -218,6 +222,7 @@ class Selection:
         band: The band.
         pairs: Finished pairs, and those that an earlier choice was stopped in.
         changed: Stems that get another candidate.
+        decided: Of these, those whose picture was kept or dropped in review.
         unfinished: Stems that are to be written.
         missing: Stem and reason of pairs of which the candidate to choose is not there.
         photographs: Photographs of the pairs to be written.
@@ -231,6 +236,7 @@ class Selection:
     pairs: int = 0
     photographs: int = 0
     changed: set[int] = field(default_factory=set)
+    decided: set[int] = field(default_factory=set)
     unfinished: set[int] = field(default_factory=set)
     missing: dict[int, str] = field(default_factory=dict)
     before: array[float] = field(default_factory=lambda: array("d"))
@@ -239,12 +245,13 @@ class Selection:
 
     @classmethod
     def read(cls, run: SelectableRun, band: tuple[float, float]) -> Self:
-        """Read the manifest.
+        """Read the manifest and the decisions.
 
         Raises:
-            OutputError: If it cannot be read.
+            OutputError: If either cannot be read.
         """
         selection = cls(run, band)
+        decisions = read_decisions(run.layout)
         index = ManifestIndex(run.layout.manifest)
         interrupted = {entry.stem: entry for entry in index.interrupted()}
         source = None
@@ -256,6 +263,10 @@ class Selection:
             if entry.stem in selection.unfinished and entry.source != source:
                 source = entry.source
                 selection.photographs += 1
+            if entry.stem in selection.changed:
+                verdict = decisions.verdict(entry.stem, entry.row.get("image_sha256"))
+                if verdict != "undecided":
+                    selection.decided.add(entry.stem)
         return selection
 
     def _add(self, entry: ManifestEntry, *, to_do: bool) -> None:
@@ -323,4 +334,18 @@ class Selection:
             offered=Scores(self.offered, self.band),
             counts=counts,
             seconds=seconds,
+            notes=self._notes(lost),
         )
+
+    def _notes(self, lost: Collection[int]) -> tuple[str, ...]:
+        """Return what a reviewer should know: a decision is about one picture and stays with it."""
+        number = len((self.decided & self.unfinished) - set(lost))
+        if not number:
+            return ()
+        gave_way = (
+            f"{number} pictures that were decided in review give way to other candidates, which start undecided"
+            if number > 1
+            else "1 picture that was decided in review gives way to another candidate, which starts undecided"
+        )
+        back = "them and their decisions" if number > 1 else "it and its decision"
+        return (f"{gave_way}; choosing {band_text(self.run.band)} again brings {back} back",)

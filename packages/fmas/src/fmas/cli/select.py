@@ -68,16 +68,18 @@ def _select(out: Path, intensity: str, workers: int) -> SelectionSummary:
 
 
 def _print_summary(summary: SelectionSummary) -> None:
+    from fmas.intensity import band_text
     from fmas.validate.wording import counted
 
-    low, high = summary.band
+    for note in summary.notes:
+        typer.echo(f"note: {note}", err=True)
     verb, seconds = ("would get", "") if summary.dry_run else ("got", f" in {summary.seconds:.1f} s")
     typer.echo(
         f"{counted(summary.changed, 'pair')} of {summary.pairs} {verb} another candidate, {summary.rewritten} keep "
         f"theirs, failed {len(summary.failed)}{seconds}"
     )
-    was = f"before: {summary.before.inside} in {summary.band_before[0]:g}:{summary.band_before[1]:g}"
-    typer.echo(f"in the band {low:g}:{high:g}: {summary.after.inside} of {summary.pairs} ({was})")
+    was = f"before: {summary.before.inside} in {band_text(summary.band_before)}"
+    typer.echo(f"in the band {band_text(summary.band)}: {summary.after.inside} of {summary.pairs} ({was})")
     rows: Mapping[str, Scores] = {
         "chosen before": summary.before,
         "chosen": summary.after,

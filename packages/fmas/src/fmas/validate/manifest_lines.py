@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from fmas.manifest import ManifestEntry
+from fmas.errors import OutputError
+from fmas.manifest import ManifestEntry, ManifestIndex, OtherVersionError
 from fmas.validate.problems import ProblemLog
 from fmas.validate.reading import UnreadableError, open_regular
 from fmas.validate.remedies import RERUN, Remedy
@@ -16,6 +17,7 @@ __all__ = ["ManifestLines"]
 
 _FILE_NAME = re.compile(r"shard-.*\.jsonl", re.DOTALL)
 _REMOVE = Remedy("remove that line and run the same fmas run again", needs_run=True, otherwise="remove that line")
+_OTHER_VERSION = Remedy("go on with that version, or choose another --out")
 _RESTORE = Remedy("restore it from a copy, or run the same fmas run again", needs_run=True)
 _LOST = Remedy("restore it from a copy, or choose another --out: a run does not begin again over finished pictures")
 _EMPTY = Remedy("restore them from a copy; a rerun would make every picture anew")
@@ -62,6 +64,13 @@ class ManifestLines:
     def __len__(self) -> int:
         return len(self._positions)
 
+    def interrupted(self) -> Iterator[ManifestEntry]:
+        """Yield the newest finished line of every pair that ``fmas select`` was stopped in; all lines must be whole."""
+        try:
+            yield from ManifestIndex(self._out / "manifest").interrupted()
+        except OutputError:
+            self._complain("manifest", "expected files at rest, got some that change", _WAIT)
+
     def _list(self) -> list[str]:
         """Return the names of the manifest files, relative to OUT."""
         names: list[str] = []
@@ -105,7 +114,8 @@ class ManifestLines:
         try:
             entry = _parse(line)
         except ValueError as error:
-            self._complain(where, f"expected a manifest line, got {error}", _REMOVE)
+            remedy = _OTHER_VERSION if isinstance(error, OtherVersionError) else _REMOVE
+            self._complain(where, f"expected a manifest line, got {error}", remedy)
             self._log.block(self._names[number])
             return
         if entry.written >= self._written.get(entry.stem, entry.written):

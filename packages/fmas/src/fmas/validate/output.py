@@ -137,18 +137,22 @@ def _check_lines(
     """Check the manifest line by line; return what it counts and names."""
     numbering = SourceNumbering(run.identity.per_image, log) if run is not None else None
     controls = SourceNumbering(1, log) if run is not None else None
-    tally, listed = Tally(), ListedFiles()
+    tally, listed, choosing = Tally(), ListedFiles(), False
     for number, entry in enumerate(manifest.entries(), start=1):
         tally.add(entry)
         if numbering is not None and controls is not None:
             (numbering if entry.stem < CONTROL_STEM else controls).check(entry)
         if entry.reason == CHOOSING:
+            choosing = True
             message = f"expected a finished choice for stem {entry.stem}, got one that was stopped in the middle"
             log.add(Rule.CHOICE, "manifest", message, FINISH_CHOICE)
         if entry.status == "done" and lines is not None:
             listed.add(lines.check(entry))
         if progress is not None:
             progress(number, len(manifest))
+    if choosing and manifest.whole:  # their files are what they were, or will be: no strangers
+        for entry in manifest.interrupted():
+            listed.add(entry.files)
     return tally, listed
 
 

@@ -20,6 +20,13 @@ VERSION = "2"
 """Raised whenever the same job would give other pixels."""
 
 
+_FULL = 1.6
+"""The renderers' intensity at severity 1: a defect that nobody overlooks. At 1 many were lost in a busy surface."""
+
+_MOST = 2.0
+"""Beyond this intensity the renderers' physics ends."""
+
+
 class InpainterOptions(BaseModel):
     """Options of the built-in inpainter.
 
@@ -54,7 +61,7 @@ class BuiltinInpainter:
         if not job.region.any():
             return result
         surface, window = measure(job)
-        intensity = job.defect.severity * self._options.strength
+        intensity = min(_FULL * job.defect.severity * self._options.strength, _MOST)
         painted = RENDERERS[job.defect.kind](surface, job.defect, intensity, np.random.default_rng(job.seed))
         # A grey photograph is painted in one channel and stays grey: it is broadcast here.
         result[window] = finish(surface, painted)

@@ -2,6 +2,7 @@
 // and let go when they are not. The report has them in the page, the review asks its server for the files.
 
 const MOST_KEPT = 48; // decoded pairs beyond those on screen; some 20 MB
+const MOST_AT_A_TIME = 3; // pairs whose files are being read in a review
 const WHOLE_SIDE = 512; // pixels of a reduced photograph in a review
 const LEVELS = 15;
 const EXACT = { colorSpaceConversion: "none" }; // the numbers of the file, whatever profile a screen has
@@ -153,6 +154,24 @@ const reduced = (bitmap) => {
   return createImageBitmap(bitmap, { ...EXACT, resizeWidth, resizeHeight, resizeQuality: "medium" });
 };
 
+// Few at a time: three decoded files of 16 megapixels take 200 MB. Who asked last is on screen now and comes first.
+const inTurn = (() => {
+  const waiting = [];
+  let running = 0;
+  const next = async () => {
+    if (running >= MOST_AT_A_TIME || waiting.length === 0) return;
+    running += 1;
+    await waiting.pop()();
+    running -= 1;
+    next();
+  };
+  return (work) =>
+    new Promise((resolve, reject) => {
+      waiting.push(() => work().then(resolve, reject));
+      next();
+    });
+})();
+
 const served = async (pair) => {
   const problems = [];
   const [normal, result, mask] = await Promise.all(
@@ -191,7 +210,7 @@ const pictures = (() => {
   };
 
   const take = (pair) => {
-    const entry = entries.get(pair.stem) ?? { users: 0, layers: (reviewing ? served : embedded)(pair) };
+    const entry = entries.get(pair.stem) ?? { users: 0, layers: reviewing ? inTurn(() => served(pair)) : embedded(pair) };
     entry.users += 1;
     entries.delete(pair.stem); // and in again, as the latest
     entries.set(pair.stem, entry);

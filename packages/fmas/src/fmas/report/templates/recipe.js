@@ -1,5 +1,7 @@
 // How a pair was made: everything one needs to understand it and to make it again.
 
+const LONGEST_PASSAGE = 700; // characters that are shown in full
+
 const scoreAxis = (pair) => {
   const scores = pair.candidates.map(({ score }) => score);
   const most = 1.1 * Math.max(...scores, pair.score, pair.band[1], 1e-9);
@@ -77,6 +79,10 @@ const copyable = (text, name) => {
   return make("div", { class: "command" }, code, button);
 };
 
+// What a model wrote may go on for pages; it scrolls by itself rather than push all that follows away.
+const passage = (text, name) =>
+  text.length <= LONGEST_PASSAGE ? text : make("div", { class: "scroll passage", tabindex: 0, role: "region", "aria-label": name, text });
+
 const severityWords = (pair) => {
   const planned = pair.planned !== null && severityText(pair.planned) !== severityText(pair.severity);
   return `${severityText(pair.severity)}${planned ? `, planned ${severityText(pair.planned)}` : ""}`;
@@ -90,8 +96,8 @@ const recipeOf = (pair) => {
     make(
       "dl",
       {},
-      fact("prompt", pair.prompt),
-      pair.negative ? fact("negative prompt", pair.negative) : "",
+      fact("prompt", passage(pair.prompt, "Prompt")),
+      pair.negative ? fact("negative prompt", passage(pair.negative, "Negative prompt")) : "",
       fact("defect", apart(pair.name), `, kind ${pair.kind}`),
       fact("severity", severityWords(pair)),
       fact("made by", ...Object.entries(pair.components).map(([kind, name]) => make("span", { class: "component", text: `${kind}: ${name}` }))),

@@ -71,6 +71,9 @@ const review = (() => {
     if (response.status === 403 && (await renew())) return post({ stem, image_sha256, verdict });
     if (response.status === 409) {
       replaced.add(stem); // by fmas run or fmas select, since this page was loaded
+      const pair = byStem.get(stem);
+      if (pair?.sha === image_sha256) pair.verdict = "undecided"; // what was pressed must not look as if it counted
+      filters.recount();
       return;
     }
     const told = [answer.error, answer.detail].find((text) => typeof text === "string");
