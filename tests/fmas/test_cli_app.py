@@ -47,3 +47,16 @@ def test_help_is_quick():
         assert process.returncode == 0
         seconds.append(usage.ru_utime + usage.ru_stime)
     assert min(seconds) < 0.5
+
+
+def test_ctrl_c_while_plugins_load_is_no_traceback(monkeypatch, capsys):
+    from fmas.cli import app
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(app, "load_plugins", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        app.main()
+    assert caught.value.code == 130
+    assert capsys.readouterr() == ("", "interrupted\n")

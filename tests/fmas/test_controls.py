@@ -14,6 +14,7 @@ from PIL import Image
 from fmas.config import RunConfig
 from fmas.controls import intact_surface
 from fmas.errors import UsageError
+from fmas.identity import identity_digest
 from fmas.images import encode_png, read_image
 from fmas.pipeline import synthesize
 from fmas.plugins import load_plugins
@@ -237,11 +238,12 @@ class TestValidation:
     def test_photograph_that_was_not_chosen(self, out):
         content = json.loads((out / "run.json").read_text())
         content["identity"]["controls"] = 0.0
-        from fmas.identity import identity_digest
-
         content["digest"] = identity_digest(content["identity"])
         (out / "run.json").write_text(json.dumps(content))
-        assert {"control", "config"} <= self.broken(out)
+        assert self.broken(out) == {"control", "config"}
+        config = out / "config.resolved.yaml"
+        config.write_text(yaml.safe_dump(yaml.safe_load(config.read_text()) | {"controls": 0.0}))
+        assert self.broken(out) == {"control"}
 
     def test_lost_file_and_count(self, out):
         (path, *_) = sorted((out / "dataset/test_part/train/good").glob("1*.png"))

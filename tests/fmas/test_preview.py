@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from fmas.errors import OutputError, PlanError, UsageError
 from fmas.preview import preview_run
@@ -29,6 +31,18 @@ def test_nobody_is_asked_and_nothing_is_written(preview, fakes, tmp_path):
     assert fakes["llm"].asked == []
     assert fakes["inpainter"].batches == []
     assert not (tmp_path / "out").exists()
+
+
+def test_photographs_without_a_mask_are_told_before_the_run(preview, tmp_path, photographs, fmas):
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    Image.fromarray(np.full((48, 64), 255, dtype=np.uint8)).save(folder / "part_0.png")
+    said = f"region.mask {folder} has no mask for 5 of 6 photographs, which will fail"
+    assert preview(region={"mask": folder})["notes"] == [said]
+    assert preview()["notes"] == []
+    result = fmas("run", photographs, "--out", tmp_path / "out", "--region-mask", folder, "--dry-run")
+    assert result.stderr.splitlines() == [f"note: {said}"]
+    assert "note" not in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from fmas.validate import validate_output
 pytest.importorskip("diffusers")
 
 
-@pytest.mark.filterwarnings("ignore:the prompt .* tokens:UserWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore:the prompt:UserWarning")
 def test_only_the_shape_of_a_defect_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     model = importlib.import_module("tiny_stable_diffusion").save_tiny_pipeline(tmp_path / "sd", grey_outside=True)

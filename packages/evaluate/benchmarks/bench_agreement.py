@@ -118,7 +118,7 @@ def main(arguments: list[str]) -> int:
         report.add("scikit-learn is not installed: not compared.\n")
     report.finish()
     for measure, anchor in differences.missed():
-        print(f"missed: {measure} differs from {anchor} by {differences.largest[measure, anchor]}", file=sys.stderr)  # noqa: T201
+        print(f"missed: {measure} differs from {anchor} by {differences.largest[measure, anchor]}", file=sys.stderr)
     return 1 if differences.missed() else 0
 
 

@@ -187,7 +187,7 @@ def main(arguments: list[str]) -> int:
     for _ in range(options.rounds):
         for work in done:
             work.take_a_turn()
-            print(f"  {work.seconds[-1]:8.2f} s  {work.name}", file=sys.stderr, flush=True)  # noqa: T201
+            print(f"  {work.seconds[-1]:8.2f} s  {work.name}", file=sys.stderr, flush=True)
     cells = rows(done, maps.nbytes) + [(one.name, one.reason, "", "", "", "") for one in missing]
     pixels = f"{options.maps} maps of {options.size}x{options.size} float32, {masks.mean():.2%} defect pixels"
     head = ("implementation", "gives", "seconds, median (range)", "times all five", "extra memory / scores", "off by")

@@ -100,7 +100,7 @@ def in_its_own_process(*arguments: object) -> dict[str, Any]:
     """Run `measure` in a fresh process."""
     command = [sys.executable, str(Path(__file__).resolve()), "--worker", *(str(one) for one in arguments)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise SystemExit(done.stderr)
     answer: dict[str, Any] = json.loads(done.stdout)
@@ -153,7 +153,7 @@ def main(arguments: list[str]) -> None:
     """Measure and print."""
     if arguments[:1] == ["--worker"]:
         mode, path, count, bins, repeat = arguments[1:]
-        print(json.dumps(measure(mode, Path(path), int(count), int(bins), int(repeat))))  # noqa: T201
+        print(json.dumps(measure(mode, Path(path), int(count), int(bins), int(repeat))))
         return
     parser = report_options(__doc__)
     parser.add_argument("--pixels", type=int, default=10**9, help="in the file, in whole megapixels (default 10^9)")

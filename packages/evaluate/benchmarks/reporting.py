@@ -33,7 +33,7 @@ def commit() -> str:
     """Return the short name of the repository's commit, `+` behind it if files differ from it."""
     folder = Path(__file__).parent
     try:
-        name = subprocess.run(  # noqa: S603
+        name = subprocess.run(
             ["git", "-C", str(folder), "describe", "--always", "--dirty=+"],  # noqa: S607
             capture_output=True,
             text=True,
@@ -72,12 +72,12 @@ class Report:
     def begin(cls, name: str, options: argparse.Namespace, page: Path = README) -> Report:
         """Start with the line about the machine."""
         report = cls(name, options, page, "", {"benchmark": name, "machine": machine(), "commit": commit()})
-        print(machine() + "\n", flush=True)  # noqa: T201
+        print(machine() + "\n", flush=True)
         return report
 
     def add(self, text: str, **facts: object) -> None:
         """Print some Markdown and remember it."""
-        print(text, flush=True)  # noqa: T201
+        print(text, flush=True)
         self.text += text + "\n"
         self.facts |= facts
 

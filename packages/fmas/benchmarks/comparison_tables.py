@@ -107,7 +107,7 @@ def versions() -> str:
     names = ("fmas", "fmas-evaluate", "torch", "numpy", "opencv-python-headless", "scikit-image")
     packages = ", ".join(f"{name} {version(name)}" for name in names)
     command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     commit = done.stdout.strip() or "unknown"
     return f"Commit {commit}, Python {platform.python_version()}, {packages}, {_processor()}."
 

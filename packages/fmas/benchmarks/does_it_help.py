@@ -3,7 +3,7 @@
     python packages/fmas/benchmarks/does_it_help.py [--data DIR] [--seeds N] [--steps N] [--pairs N] [--out FILE]
 
 CutPaste scars, NSA's Poisson pastes, DRAEM's Perlin textures (see `rivals.py`) and `fmas run` with its defaults make
-the same number of pairs from the same good photographs. Network, crops, augmentation, loss and steps are the same for
+the same number of pairs from the same good photographs. Network, size, augmentation, loss and steps are the same for
 all (`small_network.py`), and nothing is chosen by looking at the test split. DIR has MVTec's layout. Printed are
 Markdown tables: every measure is the mean over the seeds, with a 95 % interval from drawing test images anew, and the
 p-value of the paired difference to ours. `--work DIR` keeps what was trained, so that a second run does only what has
@@ -54,7 +54,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=3, help="trainings per method, each with pairs of its own")
     parser.add_argument("--pairs", type=int, default=432, help="training pairs")
     parser.add_argument("--steps", type=int, default=budget.steps, help="updates per training")
-    parser.add_argument("--size", type=int, default=budget.size, help="side of the training crops, a multiple of 16")
+    parser.add_argument(
+        "--size", type=int, default=budget.size, help="side of the square that photographs are brought to"
+    )
     parser.add_argument("--largest", type=int, default=640, help="longer photographs are shrunk to this, for all")
     parser.add_argument("--limit", type=int, help="only so many good photographs, and of each kind of test image")
     parser.add_argument("--replicates", type=int, default=1000, help="draws of test images for the intervals")
@@ -118,7 +120,9 @@ class _Run:
             made = time.perf_counter()
             network = train(pairs, self._budget, self._seed, channels=self._channels)
             trained = time.perf_counter()
-            maps = [predict(network, image.photograph, channels=self._channels) for image in test]
+            maps = [
+                predict(network, image.photograph, size=self._budget.size, channels=self._channels) for image in test
+            ]
             about = {
                 "pairs": len(pairs),
                 "mask_share": float(np.mean([pair.mask.mean() for pair in pairs])),
@@ -139,7 +143,7 @@ class _Run:
     def _validated(self, network: SmallUNet) -> dict[str, float]:
         """Return how well the network finds defects of its own kind in photographs it has not seen."""
         pairs = self._pairs("validation")
-        maps = [predict(network, pair.synthetic, channels=self._channels) for pair in pairs]
+        maps = [predict(network, pair.synthetic, size=self._budget.size, channels=self._channels) for pair in pairs]
         masks = [pair.mask for pair in pairs]
         return {measure.__name__: float(measure(maps, masks)) for measure in (pixel_auroc, average_precision)}
 

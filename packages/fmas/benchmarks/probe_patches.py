@@ -99,7 +99,7 @@ def _run(
     command = [sys.executable, "-m", "fmas", "run", str(images), "--out", str(work / "out"), "--category", "probe"]
     command += ["--candidates", "1", "--set", f"llm.defects={plan}", "--set", f"inpainter.strength={strength}"]
     command += options
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode not in {0, 3}:  # 3: some photographs failed
         raise SystemExit(f"expected `{' '.join(command)}` to finish, got {done.returncode}:\n{done.stderr[-2000:]}")
     root = work / "out/dataset/probe"

@@ -1,17 +1,18 @@
-"""The small segmentation network that every way to make defects trains: same size, crops, steps and loss."""
+"""The small segmentation network that every way to make defects trains: same size, steps, augmentation and loss."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fmas.types import BoolMask, FloatMap, NormalSyntheticMask, RGBImage
+from fmas.types import FloatMap, NormalSyntheticMask, RGBImage
 
 __all__ = ["Budget", "SmallUNet", "focal_and_dice", "predict", "train"]
 
@@ -25,15 +26,15 @@ class Budget:
 
     Attributes:
         steps: Updates.
-        size: Side of the square crops, in pixels, a multiple of 16.
-        batch: Crops per update: half from pictures with a defect, half from their good twins.
+        size: Side of the square that whole photographs are brought to, in pixels, a multiple of 16.
+        batch: Pictures per update: half with a defect, half their good twins.
         learning_rate: The largest; it falls as a cosine.
     """
 
-    steps: int = 600
+    steps: int = 500
     size: int = 160
     batch: int = 16
-    learning_rate: float = 2e-3
+    learning_rate: float = 3e-3
 
 
 class SmallUNet(nn.Module):
@@ -94,9 +95,9 @@ def train(pairs: Sequence[NormalSyntheticMask], budget: Budget, seed: int, *, ch
     """Train a new network.
 
     Args:
-        pairs: What it learns from; every picture at its own size.
+        pairs: What it learns from; every picture is brought to one size.
         budget: How long.
-        seed: Of the weights, the crops and the augmentation.
+        seed: Of the weights, the order and the augmentation.
         channels: 1 for grey photographs, 3 for coloured ones.
 
     Returns:
@@ -108,8 +109,8 @@ def train(pairs: Sequence[NormalSyntheticMask], budget: Budget, seed: int, *, ch
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a third faster on a CPU
     optimiser = torch.optim.AdamW(network.parameters(), lr=budget.learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, budget.learning_rate, total_steps=budget.steps)
-    for crops, truth in _batches(pairs, budget, rng, channels):
-        loss = focal_and_dice(network(crops.contiguous(memory_format=torch.channels_last)), truth)
+    for pictures, truth in _batches(pairs, budget, rng, channels):
+        loss = focal_and_dice(network(pictures.contiguous(memory_format=torch.channels_last)), truth)
         optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -120,60 +121,44 @@ def train(pairs: Sequence[NormalSyntheticMask], budget: Budget, seed: int, *, ch
 
 
 @torch.inference_mode()
-def predict(network: SmallUNet, photograph: RGBImage, *, channels: int) -> FloatMap:
+def predict(network: SmallUNet, photograph: RGBImage, *, size: int, channels: int) -> FloatMap:
     """Return the logit of a defect for each pixel of a whole photograph, ``(H, W)`` float32.
 
     Logits, because probabilities tie at 1 where a network is sure, and measures go by ranks.
+
+    Args:
+        network: Trained at ``size``.
+        photograph: ``(H, W, 3)`` uint8, any size.
+        size: What it is brought to, as in training.
+        channels: As in training.
     """
+    logits = network(_normalised(_squared(photograph, size)[None], channels))[0].numpy()
     height, width = photograph.shape[:2]
-    step = 2**LEVELS
-    padded = np.pad(photograph, ((0, -height % step), (0, -width % step), (0, 0)), mode="symmetric")
-    crop = _normalised(padded[None], channels)
-    return np.asarray(network(crop)[0, :height, :width].numpy(), np.float32)
+    return np.asarray(cv2.resize(logits, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _squared(picture: RGBImage, size: int) -> RGBImage:
+    small = cv2.resize(np.ascontiguousarray(picture), (size, size), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8)
 
 
 def _batches(
     pairs: Sequence[NormalSyntheticMask], budget: Budget, rng: np.random.Generator, channels: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
+    size = (budget.size, budget.size)
+    synthetic = np.stack([_squared(pair.synthetic, budget.size) for pair in pairs])
+    normal = np.stack([_squared(pair.normal, budget.size) for pair in pairs])
+    # A quarter of a small pixel counts: a hairline must not vanish from the truth.
+    shares = (cv2.resize(pair.mask.astype(np.float32), size, interpolation=cv2.INTER_AREA) for pair in pairs)
+    masks = np.stack([np.asarray(share) > 0.25 for share in shares])
     order: list[int] = []
     for _ in range(budget.steps):
-        pictures: list[RGBImage] = []
-        masks: list[BoolMask] = []
-        while len(pictures) < budget.batch:
-            order = order or rng.permutation(len(pairs)).tolist()
-            pair = pairs[order.pop()]
-            for picture, mask, on_defect in (
-                (pair.synthetic, pair.mask, True),
-                (pair.normal, np.zeros_like(pair.mask), False),
-            ):
-                cut, hit = _crop(picture, mask, budget.size, rng, on_defect=on_defect)
-                pictures.append(cut)
-                masks.append(hit)
-        crops, truth = _normalised(np.stack(pictures), channels), torch.from_numpy(np.stack(masks)).float()
-        yield _augmented(crops, truth, rng)
-
-
-def _crop(
-    picture: RGBImage, mask: BoolMask, size: int, rng: np.random.Generator, *, on_defect: bool
-) -> tuple[RGBImage, BoolMask]:
-    """Cut a square that holds a random pixel of the defect, or any square; small pictures are mirrored first."""
-    missing = [max(0, size - side) for side in mask.shape]
-    if any(missing):
-        pad = [(gap // 2, gap - gap // 2) for gap in missing]
-        picture, mask = np.pad(picture, [*pad, (0, 0)], mode="symmetric"), np.pad(mask, pad, mode="symmetric")
-    starts = []
-    target = _random_pixel(mask, rng) if on_defect and mask.any() else None
-    for axis, side in enumerate(mask.shape):
-        low, high = (0, side - size) if target is None else (max(0, target[axis] - size + 1), target[axis])
-        starts.append(int(rng.integers(low, min(high, side - size) + 1)))
-    window = tuple(slice(start, start + size) for start in starts)
-    return picture[window], mask[window]
-
-
-def _random_pixel(mask: BoolMask, rng: np.random.Generator) -> tuple[int, int]:
-    flat = np.flatnonzero(mask)
-    row, column = divmod(int(flat[int(rng.integers(len(flat)))]), mask.shape[1])
-    return row, column
+        while len(order) < budget.batch // 2:
+            order += rng.permutation(len(pairs)).tolist()
+        chosen, order = order[: budget.batch // 2], order[budget.batch // 2 :]
+        pictures = np.concatenate([synthetic[chosen], normal[chosen]])
+        truth = np.concatenate([masks[chosen], np.zeros_like(masks[chosen])])
+        yield _augmented(_normalised(pictures, channels), torch.from_numpy(truth).float(), rng)
 
 
 def _normalised(pictures: NDArray[np.uint8], channels: int) -> Tensor:
@@ -182,13 +167,13 @@ def _normalised(pictures: NDArray[np.uint8], channels: int) -> Tensor:
     return values.float() / 64 - 2
 
 
-def _augmented(crops: Tensor, truth: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Flip each crop along both axes by chance; change contrast by up to 20 % and brightness by up to 20 levels."""
-    count = len(crops)
+def _augmented(pictures: Tensor, truth: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Flip each picture along both axes by chance; change contrast by up to 20 % and brightness by up to 20 levels."""
+    count = len(pictures)
     for axis in (1, 2):
         flips = torch.from_numpy(rng.random(count) < 0.5)
-        crops = torch.where(flips[:, None, None, None], crops.flip(axis + 1), crops)
+        pictures = torch.where(flips[:, None, None, None], pictures.flip(axis + 1), pictures)
         truth = torch.where(flips[:, None, None], truth.flip(axis), truth)
     gain = torch.from_numpy(rng.uniform(0.8, 1.2, (count, 1, 1, 1))).float()
     shift = torch.from_numpy(rng.uniform(-20, 20, (count, 1, 1, 1)) / 64).float()
-    return (crops + 2) * gain - 2 + shift, truth
+    return (pictures + 2) * gain - 2 + shift, truth

@@ -139,7 +139,7 @@ def _ours(good: GoodParts, *, count: int, seed: int, work: Path, name: str) -> l
     per_image = -(-count // len(good))
     command = [sys.executable, "-m", "fmas", "run", str(images), "--out", str(work / "out"), "--object", name]
     command += ["--per-image", str(per_image), "--seed", str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode not in {0, 3}:  # 3: some photographs failed
         raise SystemExit(f"expected `{' '.join(command)}` to finish, got {done.returncode}:\n{done.stderr[-2000:]}")
     (category,) = (work / "out/dataset").iterdir()

@@ -112,11 +112,11 @@ def main(arguments: list[str]) -> None:
     )
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
-    print(f"Python {platform.python_version()}, torch {torch.__version__}, wdam {version('wdam')}; ", end="")  # noqa: T201
-    print(f"{platform.processor() or platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, ", end="")  # noqa: T201
-    print(f"{options.threads} threads, {options.rounds} rounds, {options.clock} clock\n")  # noqa: T201
-    print("| shape | layout | implementation | forward ms | forward+backward ms | faster than naive | with backward |")  # noqa: T201
-    print("|---|---|---|---|---|---|---|")  # noqa: T201
+    print(f"Python {platform.python_version()}, torch {torch.__version__}, wdam {version('wdam')}; ", end="")
+    print(f"{platform.processor() or platform.machine()}, {torch.backends.cpu.get_cpu_capability()}, ", end="")
+    print(f"{options.threads} threads, {options.rounds} rounds, {options.clock} clock\n")
+    print("| shape | layout | implementation | forward ms | forward+backward ms | faster than naive | with backward |")
+    print("|---|---|---|---|---|---|---|")
     for shape in SHAPES:
         for name, layout in (("contiguous", torch.contiguous_format), ("channels-last", torch.channels_last)):
             compiled = not options.no_compile and layout == torch.contiguous_format
@@ -124,7 +124,7 @@ def main(arguments: list[str]) -> None:
             _, naive_forward, naive_both = rows[1]
             for row, forward, both in rows:
                 ratios = f"{naive_forward / forward:.2f}x | {naive_both / both:.2f}x" if row != "copy" else " | "
-                print(f"| {shape} | {name} | {row} | {forward:.1f} | {both:.1f} | {ratios} |", flush=True)  # noqa: T201
+                print(f"| {shape} | {name} | {row} | {forward:.1f} | {both:.1f} | {ratios} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -304,7 +304,7 @@ def _driver() -> str | None:
     if tool is None:
         return None
     query = [tool, "--query-gpu=driver_version", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, check=False)  # noqa: S603 - no input from outside
+    done = subprocess.run(query, capture_output=True, text=True, check=False)
     return done.stdout.splitlines()[0].strip() if done.returncode == 0 and done.stdout else None
 
 

@@ -65,7 +65,7 @@ def round_trips(wavelet: str, *, compiled: bool) -> dict[str, RoundTrip]:
         try:
             trips[name] = make(wavelet)
         except ImportError as error:
-            print(f"{name} is left out: {error}", file=sys.stderr)  # noqa: T201
+            print(f"{name} is left out: {error}", file=sys.stderr)
     return trips
 
 
@@ -98,17 +98,17 @@ def main(arguments: list[str]) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     names = ("torch", "wdam", "ptwt", "pytorch_wavelets")
-    print(", ".join(f"{name} {_version(name)}" for name in names), end="; ")  # noqa: T201
-    print(f"Python {platform.python_version()}, {torch.backends.cpu.get_cpu_capability()}, ", end="")  # noqa: T201
-    print(f"{options.threads} threads, {options.rounds} rounds\n")  # noqa: T201
-    print("| shape | wavelet | implementation | round trip ms | in copies | times as long as wdam |")  # noqa: T201
-    print("|---|---|---|---|---|---|")  # noqa: T201
+    print(", ".join(f"{name} {_version(name)}" for name in names), end="; ")
+    print(f"Python {platform.python_version()}, {torch.backends.cpu.get_cpu_capability()}, ", end="")
+    print(f"{options.threads} threads, {options.rounds} rounds\n")
+    print("| shape | wavelet | implementation | round trip ms | in copies | times as long as wdam |")
+    print("|---|---|---|---|---|---|")
     for shape in SHAPES:
         for wavelet in WAVELETS:
             taken = measure(shape, wavelet, options.rounds, compiled=not options.no_compile)
             for name, milliseconds in taken.items():
                 row = f"| {shape} | {wavelet} | {name} | {milliseconds:.1f} | {milliseconds / taken[COPY]:.1f} |"
-                print(f"{row} {milliseconds / taken['wdam']:.2f} |", flush=True)  # noqa: T201
+                print(f"{row} {milliseconds / taken['wdam']:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

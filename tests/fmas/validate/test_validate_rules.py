@@ -21,7 +21,8 @@ def cases() -> list[set[str]]:
     return found
 
 
-ELSEWHERE = {"secret", "finished"}  # in test_validate_secrets.py and test_validate_output.py
+# In test_validate_secrets.py, test_validate_output.py and test_controls.py.
+ELSEWHERE = {"secret", "finished", "control"}
 
 
 def test_every_rule_has_a_damage():

@@ -66,6 +66,16 @@ def run_file_is_a_pipe(f):
     os.mkfifo(f.out / "run.json")
 
 
+@case("usage")
+def usage_that_no_line_says(f):
+    f.edit_json("run.json", lambda content: content.update(usage={"llm": {"calls": 3}}))
+
+
+@case("usage")
+def lines_that_were_not_added_up(f):
+    (f.out / "usage.jsonl").write_text('{"kind": "inpainter", "usage": {"calls": 2}, "written": 1}\n')
+
+
 @case("config", "seed", "holdout")
 def run_file_of_another_run(f):
     f.edit_identity(seed=99)

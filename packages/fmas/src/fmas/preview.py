@@ -64,6 +64,7 @@ def preview_run(config: RunConfig, *, registry: PluginRegistry | None = None) ->
         "places_to_refill": sum(bool(pair.generation) for sample in pending for pair in sample.pairs),
         "held_out_good": sum(sample.held_out for sample in pending),
         "finished_before": sum(len(sample.pairs) for sample in wanted) - sum(len(sample.pairs) for sample in pending),
+        "notes": list(masks.notes),
         "llm": config.llm.name,
         **{kind: fingerprint.name for kind, fingerprint in components.fingerprints().items()},
     }

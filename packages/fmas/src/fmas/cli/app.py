@@ -8,6 +8,7 @@ import typer
 
 import fmas
 from fmas.cli import config, demo, doctor, evaluate, plan, plugins, report, review, run, select, validate
+from fmas.cli.outcome import EXIT_INTERRUPTED
 from fmas.plugins import PluginRegistry, load_plugins
 
 __all__ = ["build_app", "main"]
@@ -48,4 +49,9 @@ def _print_version(wanted: bool) -> None:
 
 def main() -> None:
     """Run the command line."""
-    build_app(load_plugins())()
+    try:
+        app = build_app(load_plugins())
+    except KeyboardInterrupt:  # commands answer it themselves; plugins may take a moment to load
+        typer.echo("interrupted", err=True)
+        raise SystemExit(EXIT_INTERRUPTED) from None
+    app()

@@ -192,6 +192,9 @@ def _dry_run(config: RunConfig, *, as_json: bool) -> None:
     if as_json:
         print_json(preview)
         return
+    notes = preview.pop("notes")
+    for note in notes if isinstance(notes, list) else ():
+        typer.echo(f"note: {note}", err=True)
     for key, value in preview.items():
         counted = ", ".join(f"{name} {number}" for name, number in value.items()) if isinstance(value, dict) else value
         typer.echo(f"{key.replace('_', ' ')}: {counted}")

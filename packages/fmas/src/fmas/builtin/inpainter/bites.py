@@ -9,6 +9,7 @@ import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, displace, gradient, smoothstep
 from fmas.builtin.inpainter.noise import fractal
+from fmas.builtin.inpainter.rims import crumbled, weathered
 from fmas.builtin.inpainter.scar import Scar, facetted, reveal
 from fmas.builtin.inpainter.shapes import coverage
 from fmas.builtin.inpainter.surface import Surface
@@ -72,8 +73,8 @@ def find_site(surface: Surface, rng: np.random.Generator, inwards: FloatMap, siz
     inner = (slope[0] / length, slope[1] / length)
     share = float(np.exp(rng.uniform(np.log(size[0]), np.log(size[1]))))
     beside = min(_free(surface.region, place, (sign * inner[1], -sign * inner[0])) for sign in (1, -1))
-    along = max(2.0, share * beside)
-    into = max(1.5, min(share * 0.9 * _free(surface.region, place, inner), along * rng.uniform(0.35, 1.5)))
+    along = max(3.0, share * beside)
+    into = max(2.5, min(share * 0.95 * _free(surface.region, place, inner), along * rng.uniform(0.4, 1.6)))
     # From a little inside: the border's own pixels may lie on either side of it.
     thick = _free(surface.foreground, (place[0] + 2 * inner[0], place[1] + 2 * inner[1]), inner) + 2
     return Site(*place, inner, along, min(into, 0.75 * thick), thick)
@@ -103,14 +104,18 @@ def bite_off(
     size = max(1.0, float(np.where(part.foreground, field, 0).max()))
     rough = fractal(part.shape, rng, cell=max(3.0, 0.8 * size), octaves=4, persistence=0.6)
     # The face is the wider the less is gone; where it runs out varies.
-    width = np.float32(size * (1.02 - gone)) * (1 + np.float32(0.35) * rough)
+    width = np.float32(size * (1.02 - gone)) * (1 + np.float32(0.5) * rough)
+    width = np.maximum(width, np.float32(0.12 * size))  # some of it is always seen
     scar = _face(part, rng, field, here)
     painted = reveal(part, part.base, rng, np.minimum(field, inwards + 1), scar=scar, intensity=intensity)
     painted = part.base + smoothstep(inwards, -1.5, 0.5)[..., None] * (painted - part.base)
-    through = coverage(field - width, 1.2) * smoothstep(inwards, -4.0, -2.5)
+    nibble = np.float32(0.9) * fractal(part.shape, rng, cell=2.5, octaves=1)
+    through = coverage(field - width + nibble, 1.2) * smoothstep(inwards, -4.0, -2.5)
     if (through > 0.02).any():
         painted += through[..., None] * (_background(part, inwards) - painted)
-    result[window] = painted
+    outline = np.minimum(field, inwards + 1)
+    depth = surface.depth(intensity, 0.45)
+    result[window] = weathered(part, painted, outline, rng, depth=depth) if rng.random() < 0.7 else painted
     return result
 
 
@@ -133,17 +138,40 @@ def _notch(surface: Surface, rng: np.random.Generator, site: Site, inwards: Floa
     dy = (np.arange(height, dtype=np.float32) - np.float32(site.y))[:, None]
     beside = dy * np.float32(site.inner[0]) - dx * np.float32(site.inner[1])
     into = dx * np.float32(site.inner[0]) + dy * np.float32(site.inner[1])
-    # How deep it goes along the border: a wedge, a bow or a shelf with corners, leaning to one side.
-    lean, form = rng.uniform(-0.6, 0.6), rng.choice([1.0, 1.4, 2.0, 2.0, 4.0])
-    t = beside / np.float32(site.along)
-    t = t + np.float32(lean) * (1 - t * t) * np.float32(0.5)
-    deep = np.float32(site.into) * (1 - np.abs(np.clip(t, -1.5, 1.5)) ** np.float32(form))
-    bow = fractal(surface.shape, rng, cell=max(3.0, 0.7 * site.along), octaves=2) * np.float32(0.15 * site.into)
-    teeth = fractal(surface.shape, rng, cell=max(2.0, 0.35 * least), octaves=3, persistence=0.55)
+    t = np.asarray(beside / np.float32(site.along), dtype=np.float32)
+    deep = np.float32(site.into) * _course(t, rng)
+    size = max(2.0, least)
+    bow = fractal(surface.shape, rng, cell=max(3.0, 0.7 * site.along), octaves=3) * np.float32(0.12 * site.into)
     # On a narrow product the border on the other side stays whole: past the middle, depth counts from this side.
     depth = np.where(into > 0.5 * site.thick, np.maximum(inwards, into), inwards)
-    field = deep - np.maximum(depth, -3) + bow + np.float32(rng.uniform(0.01, 0.08) * least) * teeth
+    field = np.asarray(deep - np.maximum(depth, -3) + bow, dtype=np.float32)
+    rough = float(rng.uniform(0.03, 0.16)) * min(
+        1.0, size / max(1.0, float(np.where(surface.foreground, field, 0).max()))
+    )
+    field = crumbled(surface, field, rng, share=rough)
     return np.asarray(np.minimum(field, surface.room - np.float32(0.4)), dtype=np.float32)
+
+
+def _course(t: FloatMap, rng: np.random.Generator) -> FloatMap:
+    """Return how deep a bite goes along the border, ``(h, w)`` float32 about 0..1: faces that meet in corners, steps.
+
+    Args:
+        t: Place along the border, -1..1 within the bite.
+        rng: Where the randomness comes from.
+    """
+    corners = int(rng.integers(2, 8))
+    places = np.sort(rng.uniform(-0.95, 0.95, corners))
+    # Deepest somewhere, not in the middle; each face has its own slope.
+    top, sides = rng.uniform(-0.7, 0.7), rng.uniform(0.5, 2.0)
+    depths = np.clip(1 - np.abs(places - top) ** sides / 1.2, 0.1, 1) * rng.uniform(0.45, 1.1, corners)
+    depths /= max(float(depths.max()), 1e-3)
+    if corners > 3 and rng.random() < 0.6:
+        # A step: the material parted along a plane that lies straight across.
+        step = int(rng.integers(1, corners))
+        places[step] = places[step - 1] + 0.02
+    knots = np.concatenate([[-1.6, -1.0], np.maximum.accumulate(places), [1.0, 1.6]])
+    values = np.concatenate([[-0.8, rng.uniform(-0.05, 0.3)], depths, [rng.uniform(-0.05, 0.3), -0.8]])
+    return np.asarray(np.interp(t, knots, values), dtype=np.float32)
 
 
 def _face(surface: Surface, rng: np.random.Generator, field: FloatMap, site: Site) -> Scar:
@@ -153,7 +181,7 @@ def _face(surface: Surface, rng: np.random.Generator, field: FloatMap, site: Sit
     dx, dy = np.arange(width, dtype=np.float32)[None, :], np.arange(height, dtype=np.float32)[:, None]
     fall = np.float32(rng.uniform(0.3, 0.8))
     slope = fall * (dx * np.float32(site.inner[0]) + dy * np.float32(site.inner[1]))
-    return Scar(scar.height + slope, rng.uniform(-0.9, 0.1), scar.rough)
+    return Scar(scar.height + slope, rng.uniform(-0.65, 0.35), rng.uniform(0.4, 1.0))
 
 
 def _background(surface: Surface, inwards: FloatMap) -> FloatMap:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from fmas.builtin.inpainter.filters import blur, smoothstep
+from fmas.builtin.inpainter.filters import blur, extent, smoothstep
 from fmas.builtin.inpainter.grain import borrow_grain
 from fmas.builtin.inpainter.light import slope_towards
 from fmas.builtin.inpainter.noise import fractal
@@ -44,16 +44,29 @@ def carve(
     Returns:
         The painted window, ``(h, w, C)`` float32.
     """
+    result = surface.base.copy()
+    box = extent(field > -3, pad=4)
+    if box is None:
+        return result
+    surface, field = surface.part(box), field[box]
     base = surface.base
     inside = coverage(field, 1.2)
     size = max(1.0, float(field.max()))
     spots = fractal(surface.shape, rng, cell=max(3.0, 0.7 * size), octaves=4, persistence=0.6)
+    crumbs = fractal(surface.shape, rng, cell=float(rng.uniform(2.2, 4.0)), octaves=2, persistence=0.7)
     # Deepest in the middle; the floor is not flat.
     descent = smoothstep(field, 0.0, max(1.0, wall))
     smooth = blur(base, max(1.0, 0.6 * size))
-    tone = (1 - np.float32(dark) * (0.72 + 0.28 * descent)) * (1 + np.float32(mottle) * spots)
+    # How much light gets down varies: with the depth, with the dirt, with what the floor is made of.
+    share = np.clip(0.68 + 0.27 * descent + np.float32(0.22) * spots, 0.3, 1.0)
+    tone = (1 - np.float32(dark) * share) * (1 + np.float32(mottle) * spots + np.float32(0.2 * dark) * crumbs)
     if shadow > 0:
-        tone *= 1 - np.float32(0.55 * dark) * cast_shadow(field, surface.light, shadow)
+        tone *= 1 - np.float32(0.55 * dark) * cast_shadow(
+            field + np.float32(0.35 * shadow) * spots, surface.light, shadow
+        )
+    # A few faces of the floor happen to mirror the lamp.
+    glints = smoothstep(crumbs, rng.uniform(0.75, 1.3), 1.7) * descent
+    tone += np.float32(0.4 * dark) * glints
     lean = slope_towards(-descent * np.float32(wall) + spots * np.float32(0.25 * mottle * wall), surface.light)
     lit = np.clip(lean, -1.2, 1.2)
     # The lit wall answers with the surface's own brightness, not the floor's.
@@ -61,7 +74,8 @@ def carve(
     fine = (base - smooth) * np.float32(keep_texture * (1 - 0.7 * dark))
     fine += borrow_grain(surface.whole, rng, surface.shape) * np.float32((1 - keep_texture) * (1 - 0.6 * dark))
     floor = smooth * tone[..., None] + fine
-    return np.asarray(base + inside[..., None] * (floor - base), dtype=np.float32)
+    result[box] = base + inside[..., None] * (floor - base)
+    return result
 
 
 def cast_shadow(field: FloatMap, light: tuple[float, float], length: float) -> FloatMap:

@@ -24,7 +24,7 @@ def blur(picture: FloatMap, sigma: float) -> FloatMap:
     """Blur with a Gaussian of ``sigma`` pixels; ``picture`` is ``(H, W)`` or ``(H, W, C)``, its range is kept."""
     if sigma < 0.2:
         return picture
-    if sigma > 6.0 and min(picture.shape[:2]) > 6.0 * sigma:
+    if sigma > 6.0 and min(picture.shape[:2]) > 1.5 * sigma:
         # What a wide blur leaves fits on a coarser grid, at a fraction of the cost. A last blur smooths away that grid:
         # without it slopes, and the light on them, would show its lines.
         step = int(sigma / 3.0)

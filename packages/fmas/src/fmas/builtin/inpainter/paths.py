@@ -22,11 +22,13 @@ def random_place(surface: Surface, rng: np.random.Generator, *, deep: float) -> 
     height, width = surface.shape
     # A few shots into the dark find one in nearly every region, at no cost.
     spots = rng.integers(0, height * width, 24)
-    hits = np.flatnonzero(surface.room.ravel()[spots] >= least)
+    hits = np.flatnonzero((surface.room.ravel()[spots] >= least) & surface.region.ravel()[spots])
     if hits.size:
         index = int(spots[hits[0]])
     else:
-        inside = np.flatnonzero(surface.room >= least)
+        inside = np.flatnonzero((surface.room >= least) & surface.region)
+        if not inside.size:  # the deepest place lies on open ground beside the region
+            inside = np.flatnonzero(surface.region)
         index = int(inside[rng.integers(inside.size)])
     row, column = divmod(index, width)
     return np.array([column, row], dtype=np.float64)
@@ -39,6 +41,7 @@ def backbone(
     bow: float = 0.12,
     span: tuple[float, float] = (0.6, 1.0),
     heading: float | None = None,
+    hold: float = 0.0,
 ) -> Points:
     """Find a course through the region in any direction: a gentle arc, or around corners where it must.
 
@@ -48,17 +51,19 @@ def backbone(
         bow: The largest bulge of the arc, as a share of its length.
         span: Least and most share of the room in its direction that the course takes.
         heading: Its direction in radians (x towards y), or any.
+        hold: How probable it is that the course clings to the border of its room instead of lying anywhere in it.
 
     Returns:
         ``(N, 2)`` points inside the region (for one without any bend, the whole course; at worst, nearly all of it).
     """
     best, best_score = None, 0.0
+    clings, far_end = rng.random() < hold, float(rng.integers(2))
     share, bulge = rng.uniform(*span), rng.uniform(-bow, bow)
     for _ in range(5):
         place = random_place(surface, rng, deep=0.3)
         angle = rng.uniform(0, 2 * np.pi) if heading is None else heading + rng.normal(0, 0.05)
         shift, luck = rng.uniform(0, 1), rng.uniform(0.55, 1)
-        ends = _chord(surface, place, np.array([np.cos(angle), np.sin(angle)]), share, shift)
+        ends = _chord(surface, place, np.array([np.cos(angle), np.sin(angle)]), share, far_end if clings else shift)
         # The factor keeps directions different from seed to seed: the longest alone is always the same diagonal.
         score = float(np.hypot(*(ends[1] - ends[0]))) * luck
         if score > best_score:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fmas.builtin.inpainter.filters import blur, mean_channel, smoothstep
+from fmas.builtin.inpainter.filters import blur, extent, mean_channel, smoothstep
 from fmas.builtin.inpainter.grain import borrow_grain
 from fmas.builtin.inpainter.light import slope_towards
 from fmas.builtin.inpainter.noise import fractal
@@ -116,18 +116,34 @@ def reveal(
     Returns:
         The painted window, ``(h, w, C)`` float32.
     """
-    size = max(1.0, float(field.max()))
+    box = extent(field > -3, pad=4)
+    result = under.copy()
+    if box is None:
+        return result
     depth = surface.depth(intensity, 0.62)
+    surface, under, field = surface.part(box), under[box], field[box]
+    size = max(1.0, float(field.max()))
     inside = coverage(field, 1.4)
-    bumps = fractal(surface.shape, rng, cell=max(2.5, 0.45 * size), octaves=4, persistence=0.75)
+    bumps = fractal(surface.shape, rng, cell=max(2.5, min(0.45 * size, 9.0)), octaves=4, persistence=0.75)
+    crumbs = fractal(surface.shape, rng, cell=float(rng.uniform(2.2, 4.5)), octaves=2, persistence=0.7)
+    cloud = fractal(surface.shape, rng, cell=max(4.0, 1.1 * size), octaves=3, persistence=0.6)
+    # Along parts of the rim crumbs stand up and gleam.
+    lip = np.exp(-((field - np.float32(0.4)) ** 2) / np.float32(1.6)) * smoothstep(cloud + crumbs, 0.35, 1.2)
+    # Dark and light come and go over a fresh face.
+    own = scar.tone if surface.level > 45 else abs(scar.tone)
+    if own > 0:  # nothing fresh is brighter than white
+        own *= 2 * float(np.clip((245 - surface.level) / 90, 0, 1)) - 1
+    tone = np.float32(own) * np.clip(1 + np.float32(0.7) * cloud, 0.1, 1.9)
     roughness = np.float32(0.2 * scar.rough * min(size, 6.0)) * bumps
-    lean = slope_towards(scar.height + roughness, surface.light)
+    lean = slope_towards(scar.height[box] + roughness, surface.light)
     inner = lean[field > 1] if (field > 1).any() else lean[field > 0]
     lean = lean - np.float32(round(float(inner.mean()), 3) if inner.size else 0) * np.float32(0.5)
     shading = (
-        np.float32(scar.tone if surface.level > 45 else abs(scar.tone))
-        + np.float32(1.1) * np.tanh(lean)
-        + np.float32(0.25 * scar.rough) * bumps
+        tone
+        + np.float32(0.75) * np.tanh(lean)
+        + np.float32(0.1 + 0.3 * scar.rough) * (0.6 * bumps + 0.8 * crumbs)
+        + np.float32(0.9) * smoothstep(crumbs, 0.9, 1.7)
+        + np.float32(0.7) * lip
     )
     smooth = blur(surface.base, max(1.5, 0.5 * size))
     if surface.base.shape[2] == 3:
@@ -139,9 +155,10 @@ def reveal(
     # What is bright already has little left to gain.
     headroom = np.float32(np.clip((245 - surface.level) / max(1.0, surface.level * depth), 0.15, 1.0))
     shading = np.clip(shading, -1.2, 1.3)
-    tone = np.maximum(1 + np.float32(depth) * np.where(shading > 0, headroom * shading, shading), np.float32(0.06))
+    shade = np.maximum(1 + np.float32(depth) * np.where(shading > 0, headroom * shading, shading), np.float32(0.06))
     # On black, what is rough and fresh is lighter: it scatters what the skin swallowed or mirrored away.
     ground = (
-        smooth + (tone - 1)[..., None] * (smooth + np.float32(surface.sheen)) + fine * np.minimum(1, tone)[..., None]
+        smooth + (shade - 1)[..., None] * (smooth + np.float32(surface.sheen)) + fine * np.minimum(1, shade)[..., None]
     )
-    return np.asarray(under + inside[..., None] * (ground - under), dtype=np.float32)
+    result[box] = under + inside[..., None] * (ground - under)
+    return result

@@ -55,7 +55,10 @@ class Surface:
         whole: As ``base``; the whole window still where this surface is a part of one.
         region: ``(h, w)`` bool, where paint may go.
         foreground: ``(h, w)`` bool, the product.
-        room: Distance to the nearest pixel outside the region, ``(h, w)`` float32, in pixels; 0 outside.
+        room: Distance to the nearest pixel outside the region, ``(h, w)`` float32, in pixels; 0 outside. The picture's
+            border counts as outside.
+        free: As ``room``, but only the product beside the region counts as outside, neither the picture's border nor
+            the background: how far a thing may go that does not end there.
         frame: How the region lies.
         light: Unit vector (x right, y down) towards the light.
         level: Median brightness of the product inside the region, 0..255.
@@ -70,6 +73,7 @@ class Surface:
     region: BoolMask
     foreground: BoolMask
     room: FloatMap
+    free: FloatMap
     frame: Frame
     light: tuple[float, float]
     level: float
@@ -112,6 +116,15 @@ class Surface:
         least, most = (9.0 + 0.15 * hidden) / level, max(full, (30.0 + hidden) / level)
         return float(least + (most - least) * intensity**1.3)
 
+    def opened(self) -> Surface:
+        """Return this surface for something that runs out over the picture's border and the product's outline.
+
+        Its room is what is free; its frame reaches out by as much as the region's radius where nothing is in the way.
+        """
+        if np.array_equal(self.room, self.free):
+            return self
+        return replace(self, room=self.free, frame=_grown_frame(self))
+
     def cut(self, x: float, y: float, radius: float) -> tuple[Surface, tuple[slice, slice]]:
         """Return the part of the window within ``radius`` pixels of a place, for small things in large regions.
 
@@ -130,6 +143,7 @@ class Surface:
             region=self.region[window],
             foreground=self.foreground[window],
             room=self.room[window],
+            free=self.free[window],
             frame=replace(self.frame, x=self.frame.x - window[1].start, y=self.frame.y - window[0].start),
         )
 
@@ -155,7 +169,7 @@ def measure(job: InpaintJob) -> tuple[Surface, tuple[slice, slice]]:
     grey = chroma < 1.0 and bool((patch[..., 0] == patch[..., 1]).all() and (patch[..., 0] == patch[..., 2]).all())
     base = (patch[..., :1] if grey else patch).astype(np.float32)
 
-    luminance = mean_channel(base)
+    luminance, room = mean_channel(base), _room(region)
     on_product = region & foreground
     sample = luminance[on_product if on_product.any() else region]
     surface = Surface(
@@ -163,7 +177,8 @@ def measure(job: InpaintJob) -> tuple[Surface, tuple[slice, slice]]:
         whole=base,
         region=region,
         foreground=foreground,
-        room=_room(region),
+        room=room,
+        free=_free(region, foreground, room),
         frame=_frame(region),
         light=light_direction(mean_channel(coarse.astype(np.float32)), job.foreground[::step, ::step]),
         level=round(float(np.median(sample[:: max(1, sample.size // SAMPLE)])), 2),
@@ -203,6 +218,35 @@ def _room(region: BoolMask) -> FloatMap:
     # The picture's border counts as the region's border: a defect that ends at it would look cut off.
     framed = np.pad(region.astype(np.uint8), 1)
     return np.asarray(cv2.distanceTransform(framed, cv2.DIST_L2, 5)[1:-1, 1:-1], dtype=np.float32)
+
+
+def _free(region: BoolMask, foreground: BoolMask, room: FloatMap) -> FloatMap:
+    beside = foreground & ~region
+    at_border = any(side.any() for side in (region[0], region[-1], region[:, 0], region[:, -1]))
+    grown = cv2.dilate(region.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+    if not at_border and not (grown & ~region & ~foreground).any():
+        return room
+    far = np.float32(2 * room.max())
+    if not beside.any():
+        return np.full(region.shape, far)
+    away = cv2.distanceTransform((~beside).astype(np.uint8), cv2.DIST_L2, 5)
+    return np.asarray(np.minimum(away, far), dtype=np.float32)
+
+
+def _grown_frame(surface: Surface) -> Frame:
+    """Return the frame of the region and of what lies beyond its open borders, as far as the region's radius."""
+    reach = max(1, int(surface.reach))
+    step = max(1, reach // 8)
+    region = np.pad(surface.region[::step, ::step], reach // step)
+    beside = np.pad((surface.foreground & ~surface.region)[::step, ::step], reach // step)
+    radius = max(1, reach // step)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    grown = (cv2.dilate(region.astype(np.uint8), disc) > 0) & ~beside
+    coarse = _frame(np.asarray(grown if grown.any() else region))
+    shift = radius * step
+    return Frame(
+        coarse.x * step - shift, coarse.y * step - shift, coarse.ux, coarse.uy, coarse.long * step, coarse.short * step
+    )
 
 
 def _frame(region: BoolMask) -> Frame:

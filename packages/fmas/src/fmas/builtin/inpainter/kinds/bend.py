@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, displace, gradient, smoothstep
-from fmas.builtin.inpainter.layers import share_of_light
+from fmas.builtin.inpainter.layers import busy, share_of_light
 from fmas.builtin.inpainter.noise import fractal
 from fmas.builtin.inpainter.shapes import blob
 from fmas.builtin.inpainter.surface import Surface
@@ -28,7 +28,7 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     beside = dy * np.float32(normal[0]) - dx * np.float32(normal[1])
     bow = np.float32(rng.normal(0, 0.25) / surface.reach)
     distance = across + bow * beside * beside + np.float32(0.12 * surface.reach) * waver
-    push = np.float32(rng.uniform(0.17, 0.36) * surface.reach * min(1.0, intensity)) * room
+    push = np.float32(rng.uniform(0.17, 0.36) * surface.reach * min(1.0, 0.65 * intensity)) * room
     towards = 1.0 if rng.random() < 0.5 else -1.0
     # At the crease sideways, and on both sides a little towards it, as what stands up covers less of the ground.
     drawn = np.float32(0.35) * np.tanh(distance / np.float32(max(2.0, 0.4 * surface.reach)))
@@ -83,5 +83,5 @@ def _creases(
         height = 1.0 if index == 0 else rng.uniform(0.35, 0.8)
         total += np.float32(height) * (np.float32(1.3 * up * facing) * roof + np.float32(0.4 * up) * ridge)
     along = np.clip(1 + 0.35 * fractal(surface.shape, rng, cell=max(4.0, 0.8 * surface.reach), octaves=2), 0.5, 1.5)
-    depth = np.float32(share_of_light(surface.depth(intensity, 0.42), 1.6))
+    depth = np.float32(share_of_light(surface.depth(intensity, 0.42 * busy(surface)), 1.6))
     return np.asarray(depth * total * along, dtype=np.float32)

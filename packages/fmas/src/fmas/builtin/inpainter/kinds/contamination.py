@@ -33,9 +33,12 @@ def _thickness(surface: Surface, rng: np.random.Generator, least: float, most: f
     return float(min(rng.uniform(least, most) * max(0.9, surface.scale**0.8), max(0.5, 0.35 * surface.reach)))
 
 
-def _opacity(intensity: float) -> float:
-    """Return how much a thing hides: at severity 0 it hardly stands out even where the surface is busy."""
-    return min(0.96, 0.35 + 0.9 * intensity)
+def _opacity(surface: Surface, matter: FloatMap, intensity: float) -> float:
+    """Return how much a thing hides: at severity 0 it hardly stands out, even where the surface is busy."""
+    away = float(np.abs(matter.reshape(-1, matter.shape[-1]).mean(axis=0) - surface.base[::3, ::3]).mean())
+    wanted = 1.5 * surface.depth(intensity, 0.6) * max(surface.level, 25.0)
+    # What differs by far from its ground must hide less of it to look as strong.
+    return float(min(0.96, 0.3 + 0.6 * intensity, max(0.08, wanted / max(away, 1.0)) + 0.6 * intensity**1.5))
 
 
 def _matter(surface: Surface, intensity: float, rng: np.random.Generator, full: float) -> FloatMap:
@@ -56,6 +59,7 @@ def _fibre(surface: Surface, intensity: float, rng: np.random.Generator) -> Floa
     """Let a fibre fall, sometimes two or three of the same kind."""
     painted = surface.base.copy()
     tint = _matter(surface, intensity, rng, 0.6)
+    opacity = _opacity(surface, tint, intensity)
     radius = _thickness(surface, rng, 0.25, 0.85)
     for _ in range(int(rng.choice([1, 1, 1, 2, 3]))):
         lay_strand(
@@ -65,8 +69,8 @@ def _fibre(surface: Surface, intensity: float, rng: np.random.Generator) -> Floa
             rng,
             radius=radius,
             tint=tint,
-            opacity=_opacity(intensity),
-            shadow=min(0.45, 0.1 + 0.45 * intensity),
+            opacity=opacity,
+            shadow=min(0.45, 0.05 + 0.45 * intensity),
             gloss=0.2 * min(intensity, 1.0),
             lift=(0.8 + radius) * min(1.0, 0.4 + intensity),
             end_taper=0.06,
@@ -92,7 +96,7 @@ def _lint(surface: Surface, intensity: float, rng: np.random.Generator) -> Float
     dx, dy = (np.full(surface.shape, np.float32(part * (1.5 + radius))) for part in surface.light)
     cast = blur(displace(cover[..., None], dx, dy), 1.0 + 0.05 * reach)
     painted = surface.base * (1 - np.float32(min(0.5, 0.04 + 0.46 * intensity)) * cast)
-    opaque = np.float32(_opacity(intensity)) * cover[..., None]
+    opaque = np.float32(_opacity(surface, matter, intensity)) * cover[..., None]
     return np.asarray(painted + opaque * (matter - painted), dtype=np.float32)
 
 
@@ -117,8 +121,8 @@ def _swarf(surface: Surface, intensity: float, rng: np.random.Generator) -> Floa
         rng,
         radius=radius,
         tint=metal,
-        opacity=_opacity(intensity),
-        shadow=min(0.5, 0.1 + 0.5 * intensity),
+        opacity=_opacity(surface, metal, intensity),
+        shadow=min(0.5, 0.05 + 0.5 * intensity),
         gloss=min(0.75, 0.9 * depth),
         lift=(0.6 * radius + 0.8) * min(1.0, 0.4 + intensity),
         end_taper=0.3,
@@ -185,7 +189,7 @@ def _placed(
     dx, dy = (np.full(surface.shape, np.float32(part * (height + 0.6))) for part in surface.light)
     cast = blur(displace(cover[..., None], dx, dy), 0.6 + 0.3 * height)
     painted = surface.base * (1 - np.float32(min(0.5, 0.1 + 0.45 * intensity)) * cast)
-    opaque = np.float32(_opacity(intensity)) * cover[..., None]
+    opaque = np.float32(_opacity(surface, matter, intensity)) * cover[..., None]
     return np.asarray(painted + opaque * (matter + foreign_grain(surface, rng) - painted), dtype=np.float32)
 
 

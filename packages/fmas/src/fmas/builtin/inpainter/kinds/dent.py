@@ -35,7 +35,7 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     # A highlight sits where the slope mirrors the lamp, narrow on what is polished.
     bright = np.float32(0.25 + 0.35 * (surface.level < 200))
     gleam = bright * np.float32(gloss) * depth * smoothstep(lean, 0.95 - 0.35 * gloss, 1.0)
-    pull = min(4.0 * max(1.0, surface.scale), 0.12 * size) * min(intensity, 1.0)
+    pull = min(2.2 * max(1.0, surface.scale), 0.07 * size) * min(intensity, 1.0)
     # Grain stays where the camera put it: moved by parts of pixels, it would be blurred here and there.
     grain = grain_of(surface)
     texture = _drawn(surface.base - grain, bowl, pull) + grain

@@ -50,6 +50,8 @@ _TEMPER: tuple[Absorbance, ...] = ((0.6, 0.85, 1.55), (0.65, 1.05, 1.3), (0.95, 
 
 def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Generator) -> FloatMap:
     """Let a field of the surface look otherwise; see :mod:`fmas.builtin.inpainter.registry`."""
+    # A shade ends where it ends, not at the picture's border.
+    surface = surface.opened()
     causes = (_shaded, _shaded, _ground, _ground, _heated, _bleached)
     chance = int(rng.integers(len(causes)))
     paint = mentioned(defect, _CAUSES) or causes[chance]

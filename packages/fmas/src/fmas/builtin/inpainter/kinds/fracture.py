@@ -16,6 +16,7 @@ from fmas.builtin.inpainter.bites import bite_off, distance_from_border, find_si
 from fmas.builtin.inpainter.noise import fractal
 from fmas.builtin.inpainter.outlines import Outline, lens
 from fmas.builtin.inpainter.paths import random_place
+from fmas.builtin.inpainter.rims import chopped, crumbled, weathered
 from fmas.builtin.inpainter.scar import facetted, flat, reveal, shelled
 from fmas.builtin.inpainter.shapes import facets
 from fmas.builtin.inpainter.surface import Surface
@@ -40,8 +41,8 @@ class _Bite:
     pieces: tuple[int, ...]
 
 
-_CHIP = _Bite(size=(0.25, 0.7), gone=(0.0, 0.7), pieces=(1, 1, 1, 2, 3))
-_BREAK = _Bite(size=(0.45, 0.95), gone=(0.0, 0.75), pieces=(1,))
+_CHIP = _Bite(size=(0.22, 0.8), gone=(0.0, 0.7), pieces=(1, 1, 1, 2, 3))
+_BREAK = _Bite(size=(0.33, 1.1), gone=(0.0, 0.75), pieces=(1,))
 
 
 def render_chip(surface: Surface, defect: Defect, intensity: float, rng: np.random.Generator) -> FloatMap:
@@ -58,7 +59,9 @@ def _render(surface: Surface, defect: Defect, intensity: float, rng: np.random.G
     inwards = distance_from_border(surface)
     site = find_site(surface, rng, inwards, bite.size)
     if site is not None:
-        gone = bite.gone[0] + (bite.gone[1] - bite.gone[0]) * min(1.0, intensity) ** 0.8
+        # Through some bites one sees past the product, others are all fracture face.
+        most = bite.gone[1] * float(rng.uniform(0.75, 1.0))
+        gone = bite.gone[0] + (most - bite.gone[0]) * min(1.0, 0.65 * intensity) ** 0.8
         return bite_off(surface, rng, inwards, site, gone=gone, intensity=intensity)
     painted = surface.base.copy()
     manner = mentioned(defect, _WORDS)
@@ -86,7 +89,7 @@ def _spall(
     room = float(surface.room[int(y), int(x)])
     half = max(min(3.0, room), 1.5, room * float(np.exp(rng.uniform(np.log(size[0]), np.log(size[1])))))
     aspect = rng.uniform(1.0, 2.0)
-    part, window = surface.cut(x, y, 1.6 * half * (1.6 if manner == "sliver" else aspect) + 8)
+    part, window = surface.cut(x, y, 1.6 * half * (1.6 if manner == "sliver" else aspect) + 8 + min(half, 20.0))
     x, y = x - window[1].start, y - window[0].start
     if manner == "sliver":
         long = min(1.5 * half, max(half, 0.95 * room))
@@ -98,9 +101,13 @@ def _spall(
     else:
         axes = (half, half / aspect)
         field = facets(part, rng, x=x, y=y, axes=axes, roughness=0.03 if manner == "flat" else 0.07)
+    clean = manner in ("shell", "flat")
+    field = chopped(field, rng, int(rng.choice((0, 1, 2, 3))) if manner != "sliver" else 0)
+    field = crumbled(part, field, rng, share=float(rng.uniform(0.02, 0.1) if clean else rng.uniform(0.05, 0.22)))
     field = np.minimum(field, part.room - np.float32(0.4))
     scar = {"shell": shelled, "facets": facetted, "flat": flat, "sliver": facetted}[manner](part, rng, field)
-    painted[window] = reveal(part, painted[window], rng, field, scar=scar, intensity=intensity)
+    shown = reveal(part, painted[window], rng, field, scar=scar, intensity=intensity)
+    painted[window] = weathered(part, shown, field, rng, depth=surface.depth(intensity, 0.5))
 
 
 _WORDS: Mapping[str, str] = MappingProxyType(

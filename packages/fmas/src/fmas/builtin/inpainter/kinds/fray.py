@@ -42,10 +42,10 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     if woven:
         return _fuzzy(_matted(surface, intensity, rng), surface, intensity, rng)
     if chance < 0.55:
-        return _worn(surface, intensity, rng)
+        return _worn(surface.opened(), intensity, rng)
     if chance < 0.8:
-        return _matted(surface, intensity, rng)
-    return _fuzzy(_matted(surface, 0.7 * intensity, rng), surface, intensity, rng)
+        return _matted(surface.opened(), intensity, rng)
+    return _fuzzy(_matted(surface.opened(), 0.7 * intensity, rng), surface, intensity, rng)
 
 
 def _worn(surface: Surface, intensity: float, rng: np.random.Generator) -> FloatMap:

@@ -8,8 +8,10 @@ from types import MappingProxyType
 import numpy as np
 
 from fmas.builtin.inpainter.cavity import carve
+from fmas.builtin.inpainter.layers import share_of_light
 from fmas.builtin.inpainter.outlines import Outline
 from fmas.builtin.inpainter.paths import random_place
+from fmas.builtin.inpainter.rims import chopped, crumbled, weathered
 from fmas.builtin.inpainter.strokes import Points
 from fmas.builtin.inpainter.surface import Surface
 from fmas.builtin.inpainter.words import mentioned
@@ -22,29 +24,35 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     """Sink one pit or a cluster of them; see :mod:`fmas.builtin.inpainter.registry`."""
     drawn = float(rng.random())
     chance = next(draw for most, draw in _CHANCES if drawn < most)
-    pits = (mentioned(defect, _WORDS) or chance)(surface, rng)
+    manner = mentioned(defect, _WORDS) or chance
+    pits = manner(surface, rng)
+    cuts = (0,) if manner is _drilled else (0, 1, 2) if manner is not _ragged else (2, 3, 5)
     main = pits[0]
-    reach = max(np.hypot(pit.x - main.x, pit.y - main.y) + 2 * pit.radius * np.sqrt(pit.aspect) for pit in pits) + 6
+    reach = max(np.hypot(pit.x - main.x, pit.y - main.y) + 2 * pit.radius * np.sqrt(pit.aspect) for pit in pits)
+    reach += 8 + min(main.radius, 24.0)  # what lies around it
     part, window = surface.cut(main.x, main.y, float(reach))
     left, top = window[1].start, window[0].start
     field = np.full(part.shape, np.float32(-1e3))
     for pit in pits:
         pit.moved(-left, -top).raise_in(field, rng)
+    field = chopped(field, rng, int(rng.choice(cuts)) if len(pits) < 3 else 0)
+    field = crumbled(part, field, rng, share=main.ragged * rng.uniform(0.4, 1.0))
     field = np.minimum(field, part.room - np.float32(0.5))
-    dark = min(0.92, surface.depth(intensity, 0.6))
+    dark = share_of_light(surface.depth(intensity, float(rng.uniform(0.35, 0.6))), 0.92)
     short = main.radius / np.sqrt(main.aspect)
     painted = surface.base.copy()
-    painted[window] = carve(
+    sunk = carve(
         part,
         rng,
         field,
         dark=dark * rng.uniform(0.75, 1.0),
         wall=max(1.2, rng.uniform(0.25, 0.7) * short),
-        relief=dark * rng.uniform(0.3, 0.95),
+        relief=dark * rng.uniform(0.3, 0.65),
         keep_texture=float(np.clip(0.8 - 2.0 * intensity, 0.0, 0.8)),
         mottle=min(0.3, rng.uniform(0.1, 0.4) * dark),
         shadow=max(0.6, rng.uniform(0.3, 1.0) * short),
     )
+    painted[window] = weathered(part, sunk, field, rng, depth=dark)
     return painted
 
 

@@ -49,14 +49,14 @@ def _shift(surface: Surface, rng: np.random.Generator) -> tuple[float, float]:
 def _doubled(surface: Surface, intensity: float, rng: np.random.Generator, field: FloatMap, size: float) -> FloatMap:
     """Print it twice, the second time beside the first; in colour, often one ink alone is out of place."""
     run = _shift(surface, rng)
-    reach = min(1.0, 0.5 + 0.6 * intensity)
+    reach = min(1.0, 0.5 + 0.35 * intensity)
     ghost = displace(blur(surface.base, 0.5), *(np.full(surface.shape, np.float32(part * reach)) for part in run))
     patch = smoothstep(field, 0.0, max(2.0, 0.3 * size))[..., None]
     share = np.ones(surface.base.shape[2], np.float32)
     if share.size == 3 and rng.random() < 0.5 * surface.colour:
         share[:] = 0.15
         share[int(rng.integers(3))] = 1.0
-    depth = np.float32(min(0.95, 0.25 + 1.1 * surface.depth(intensity, 0.6)))
+    depth = np.float32(share_of_light(0.2 + 0.8 * surface.depth(intensity, 0.6), 0.95))
     # Ink only ever takes light away: of the ghost, what is darker than the surface counts.
     darker = np.minimum(ghost - surface.base, 0) * (patch * share * min(np.float32(0.9), depth))
     # A second impression lays a little ink everywhere.
@@ -75,7 +75,7 @@ def _starved(surface: Surface, intensity: float, rng: np.random.Generator, field
     # The unprinted ground is the brightest thing about.
     ground = np.percentile(surface.base[inside if inside.any() else surface.region], 92, axis=0).astype(np.float32)
     bare = ground * (1 + np.float32(0.03) * pits)[..., None] + foreign_grain(surface, rng)
-    share = np.float32(min(0.95, 0.15 + surface.depth(intensity, 0.85)))
+    share = np.float32(share_of_light(0.1 + 0.75 * surface.depth(intensity, 0.85), 0.95))
     return np.asarray(surface.base + gone[..., None] * share * (bare - surface.base), dtype=np.float32)
 
 

@@ -87,7 +87,7 @@ def _sunk(
     floor = floor * (1 - np.float32(0.9) * depth * shade)[..., None]
     wall = max(1.2, min(0.14 * size, 3.5 * max(1.0, surface.scale)))
     lean = np.clip(slope_towards(-smoothstep(field, -0.3 * wall, wall) * np.float32(wall), surface.light), -1.2, 1.2)
-    shown = np.float32(min(1.0, 0.18 + 1.5 * intensity)) * inside[..., None]
+    shown = np.float32(min(1.0, 0.15 + 0.55 * intensity)) * inside[..., None]
     painted = surface.base + shown * (floor - surface.base)
     # The lit wall answers with the surface's own brightness, not the floor's.
     lit = np.float32(0.5) * depth * lean * coverage(field + 1, 1.5)
@@ -99,7 +99,7 @@ def _gone(surface: Surface, intensity: float, rng: np.random.Generator) -> Float
     field = blob(surface, rng, fill=(0.6, 0.95), roughness=0.1, detail=1.2, longest=2.5)
     size = max(1.0, float(field.max()))
     bare = continued(surface, np.asarray(field > -0.5), rng=rng)
-    share = np.float32(min(1.0, 0.3 + 0.9 * intensity)) * smoothstep(field, 0.0, max(1.5, 0.12 * size))[..., None]
+    share = np.float32(min(1.0, 0.2 + 0.55 * intensity)) * smoothstep(field, 0.0, max(1.5, 0.12 * size))[..., None]
     depth = np.float32(share_of_light(surface.depth(intensity, 0.3), 0.6))
     spots = fractal(surface.shape, rng, cell=max(3.0, 0.5 * size), octaves=4, persistence=0.6)
     rim = np.exp(-(((field - np.float32(0.15 * size)) / np.float32(max(1.0, 0.1 * size))) ** 2))

@@ -55,6 +55,7 @@ _PALE = MappingProxyType(dict.fromkeys(("lime", "salt", "scale", "chalk", "white
 
 def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Generator) -> FloatMap:
     """Stain the surface; see :mod:`fmas.builtin.inpainter.registry`."""
+    surface = surface.opened()  # it runs out over the picture's border and the product's outline
     ways = (_dried, _dried, _dried, _soaked, _soaked, _corroded, _corroded, _splashed, _smeared, _run)
     chance = int(rng.integers(len(ways)))
     spread = mentioned(defect, _SPREADING) or ways[chance]
@@ -152,6 +153,7 @@ def _splashed(surface: Surface, rng: np.random.Generator) -> FloatMap:
 def _run(surface: Surface, rng: np.random.Generator) -> FloatMap:
     """A leak that ran down: narrow tracks, faint at the head, with a bead at the foot where the last of it dried."""
     rows, columns = np.flatnonzero(surface.region.any(axis=1)), np.flatnonzero(surface.region.any(axis=0))
+    from_above = rng.random() < 0.6 and bool((surface.room[rows[0], columns] > 2.0).any())
     density = np.zeros(surface.shape, np.float32)
     tall, wide = float(rows.size), float(columns.size)
     middle = columns[0] + wide * rng.uniform(0.35, 0.65)
@@ -159,6 +161,8 @@ def _run(surface: Surface, rng: np.random.Generator) -> FloatMap:
         half = max(0.9, float(min(rng.uniform(0.03, 0.1) * min(wide, tall), 7 * max(1.0, surface.scale))))
         half *= 1 if index == 0 else rng.uniform(0.4, 0.8)
         ends = rows[0] + tall * np.array([rng.uniform(0.08, 0.3), rng.uniform(0.5, 0.88)])
+        if from_above:
+            ends[0] = rows[0] - 0.4 * tall
         t = np.linspace(0, 1, 48, dtype=np.float32)
         sway = (along(t, rng, knots=3) - 0.5) * 2.2 * half + (along(t, rng, knots=11) - 0.5) * 0.8 * half
         x = middle + (0 if index == 0 else rng.uniform(-0.3, 0.3) * wide) + sway
