@@ -227,7 +227,7 @@ def test_json_and_a_mapping_with_defects_are_read_too(tmp_path: Path) -> None:
             "- {name: a, prompt: b}\n- {name: a, promt: b}",
             r"unknown key '.*defects\.yaml, entry 2\.promt': did you mean 'prompt'",
         ),
-        ("- {name: a}", r"entry 1\.prompt: expected a value, got none"),
+        ("- {name: a}", r"entry 1\.prompt is missing"),
         ("- {name: ' ', prompt: b}", r"entry 1\.name: "),
         ("- {name: a, prompt: b, severity: 1.5}", r"entry 1\.severity: .*got 1\.5"),
         ("- {name: a, prompt: b, severity: .nan}", r"entry 1\.severity: "),

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from fmas.intensity import INTENSITIES
+from fmas.intensity import INTENSITIES, band_text
 from fmas.validate import validate_output
+
+STRONG = band_text(INTENSITIES["strong"])
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def test_the_data_set_is_that_of_a_run_with_that_intensity(fmas, made, out, tree
     assert result.exit_code == 0
     lines = result.stdout.splitlines()
     assert re.fullmatch(r"\d pairs? of 6 got another candidate, \d keep theirs, failed 0 in \d+\.\d s", lines[0])
-    assert lines[1].startswith("in the band 0.3:0.5: ")
+    assert lines[1].startswith(f"in the band {STRONG}: ")
     assert [line[: len("scores candidates:")].strip() for line in lines[2:]] == [
         "scores chosen befo",
         "scores chosen:",
@@ -132,7 +134,7 @@ def test_no_candidates_kept_is_one_line(fmas, out):
 def test_a_run_with_another_intensity_names_the_command(fmas, out, tiles):
     result = fmas("run", tiles, "--out", out, "--per-image", 2, "--intensity", "strong")
     assert result.exit_code == 1
-    assert f"fmas select {out} --intensity 0.3:0.5; or choose another --out" in result.stderr
+    assert f"fmas select {out} --intensity {STRONG}; or choose another --out" in result.stderr
 
 
 def test_config_show_names_the_band(fmas):

@@ -179,7 +179,9 @@ def test_inpainter_that_paints_the_dropped_picture_again_has_failed(run, decide,
         return image
 
     fakes["inpainter"].paint = paint_everything
-    settings = {"limit": 1, "region": {"shape": "rectangle", "area": [0.9999, 0.99999], "aspect": [0.999, 1.0]}}
+    area = [0.9999, 0.99999]
+    region = {"shape": "rectangle", "area": area, "spread_area": area, "aspect": [0.999, 1.0]}
+    settings = {"limit": 1, "region": region}
     out, _ = run(**settings)
     decide(out, 0)
     _, summary = run(**settings)

@@ -44,19 +44,18 @@ def explain(error: ValidationError, model: type[BaseModel], *, section: str = ""
         where = ".".join([section, *path] if section else path) or "configuration"
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown key {where!r}: {suggest(path[-1], _known_keys(model, path[:-1]))}")
+        elif problem["type"] == "missing":
+            lines.append(f"{where} is missing")
         elif problem["type"] == "value_error":
             # Our own validators say what arrived, or keep quiet about it because it is a secret.
             lines.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}")
         else:
-            got = "none" if problem["type"] == "missing" else _short(problem["input"])
-            lines.append(f"{where}: {_expected(problem)}, got {got}")
+            lines.append(f"{where}: {_expected(problem)}, got {_short(problem['input'])}")
     return "; ".join(lines)
 
 
 def _expected(problem: ErrorDetails) -> str:
     """Return pydantic's words in ours: what was expected."""
-    if problem["type"] == "missing":
-        return "expected a value"
     if problem["type"] in ("model_type", "model_attributes_type", "dict_type"):
         return "expected settings by name"
     return re.sub(r"^[A-Z]\w+ should (?:be |have )?", "expected ", problem["msg"])

@@ -148,8 +148,15 @@ def _notch(surface: Surface, rng: np.random.Generator, site: Site, inwards: Floa
     rough = float(rng.uniform(0.03, 0.16)) * min(
         1.0, size / max(1.0, float(np.where(surface.foreground, field, 0).max()))
     )
-    field = crumbled(surface, field, rng, share=rough)
-    return np.asarray(np.minimum(field, surface.room - np.float32(0.4)), dtype=np.float32)
+    # Rather smaller than cut off where the region ends; and where it must be, not along a straight line.
+    ends = surface.foreground & (surface.free <= 1.5)
+    worst = float(field[ends].max()) if ends.any() else 0.0
+    largest = float(np.where(surface.foreground, field, 0).max())
+    field = crumbled(surface, field - np.float32(np.clip(worst, 0.0, 0.7 * largest)), rng, share=rough)
+    wave = np.abs(fractal(surface.shape, rng, cell=max(4.0, 0.5 * size), octaves=4, persistence=0.6))
+    room = np.where(surface.foreground, surface.free, surface.room)
+    kept = room - np.float32(0.4) - np.float32(min(0.35 * surface.reach, 0.5 * size)) * wave
+    return np.asarray(np.minimum(field, kept), dtype=np.float32)
 
 
 def _course(t: FloatMap, rng: np.random.Generator) -> FloatMap:

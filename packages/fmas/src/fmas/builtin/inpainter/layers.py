@@ -83,6 +83,6 @@ def scatter(surface: Surface, density: FloatMap, depth: float, colour: Absorbanc
     pale = np.clip(np.float32(max(150.0, 1.6 * surface.level + 20)) * tinted(surface, colour), 0, 250)
     gap = max(10.0, float(pale.mean()) - surface.level)
     # As much of the veil's own light as makes the asked difference on a surface of middle brightness.
-    cover = np.float32(min(0.92, depth * max(surface.level, 25.0) / gap)) * np.clip(density, 0, 1)[..., None]
+    cover = np.float32(share_of_light(depth * max(surface.level, 25.0) / gap, 0.92)) * np.clip(density, 0, 1)[..., None]
     painted = surface.base + cover * (pale - surface.base)
     return np.asarray(painted + cover * grain_of(surface), dtype=np.float32)
