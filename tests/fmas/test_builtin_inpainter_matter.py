@@ -174,7 +174,8 @@ def test_oil_has_a_softer_edge_than_ink():
     def steepness(name):
         values = []
         for seed in range(6):
-            delta = gaussian_filter(change(image, paint(image, DefectKind.STAIN, name=name, severity=0.5, seed=seed)), 0.7)
+            painted = paint(image, DefectKind.STAIN, name=name, severity=0.5, seed=seed)
+            delta = gaussian_filter(change(image, painted), 0.7)
             gy, gx = np.gradient(delta)
             values.append(np.percentile(np.hypot(gx, gy)[np.abs(delta) > 4], 95) / np.abs(delta).max())
         return np.mean(values)

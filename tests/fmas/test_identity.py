@@ -30,7 +30,8 @@ NOT_IN_IT = {
 
 
 IN_IT = {
-    "balance": "even", "region.spread_area": (0.1, 0.2), "region.placement": "edge", "region.inside_margin": 0.5, "region.max_pixels": 999,
+    "region.spread_area": (0.1, 0.2),
+    "balance": "even", "region.placement": "edge", "region.inside_margin": 0.5, "region.max_pixels": 999,
     "object": "other part", "category": "other", "per_image": 2, "candidates": 5, "seed": 1, "holdout_good": 0.5,
     "max_pixels": 100, "segmenter.name": None, "inpainter.name": None, "selector.name": None,
     "region.shape": "blob", "region.area": (0.1, 0.2), "region.aspect": (1.0, 1.0), "region.min_pixels": 9,

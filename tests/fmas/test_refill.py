@@ -310,7 +310,7 @@ def test_validate_and_dry_run_say_what_is_waiting(run, decide, make_config, make
     preview = preview_run(make_config(), registry=make_registry(fakes))
     assert (preview["places_to_refill"], preview["pairs_to_make"], preview["finished_before"]) == (2, 2, 4)
     page = write_report(out).read_text(encoding="utf-8")
-    assert "2 of them were dropped in review</strong> and still there" in page
+    assert "2 of them were dropped in review</strong> and are still there" in page
 
 
 def test_row_with_another_generation_than_its_line_is_found(run, decide):

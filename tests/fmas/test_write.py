@@ -9,8 +9,8 @@ import numpy as np
 from PIL import Image
 
 from fmas.files import AtomicWriter
-from fmas.types import Fingerprint
 from fmas.pair_files import PNG_TEXT_KEY
+from fmas.types import Fingerprint
 
 
 def test_images_and_masks_are_as_promised(run, photographs, rows):
