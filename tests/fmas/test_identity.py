@@ -33,6 +33,7 @@ IN_IT = {
     "region.spread_area": (0.1, 0.2),
     "balance": "even", "region.placement": "edge", "region.inside_margin": 0.5, "region.max_pixels": 999,
     "object": "other part", "category": "other", "per_image": 2, "candidates": 5, "seed": 1, "holdout_good": 0.5,
+    "controls": 0.5,
     "max_pixels": 100, "segmenter.name": None, "inpainter.name": None, "selector.name": None,
     "region.shape": "blob", "region.area": (0.1, 0.2), "region.aspect": (1.0, 1.0), "region.min_pixels": 9,
     "region.min_overlap": 0.1, "region.min_overlap_at_border": 0.1, "region.edge_margin": 0.1, "region.redraws": 1,

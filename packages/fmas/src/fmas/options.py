@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import TypeGuard, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from fmas.errors import ConfigError, suggest
 
@@ -50,15 +49,15 @@ def explain(error: ValidationError, model: type[BaseModel], *, section: str = ""
             # Our own validators say what arrived, or keep quiet about it because it is a secret.
             lines.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}")
         else:
-            lines.append(f"{where}: {_expected(problem)}, got {_short(problem['input'])}")
+            lines.append(f"{where}: {_expected(problem["type"], problem["msg"])}, got {_short(problem['input'])}")
     return "; ".join(lines)
 
 
-def _expected(problem: ErrorDetails) -> str:
+def _expected(kind: str, words: str) -> str:
     """Return pydantic's words in ours: what was expected."""
-    if problem["type"] in ("model_type", "model_attributes_type", "dict_type"):
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
         return "expected settings by name"
-    return re.sub(r"^[A-Z]\w+ should (?:be |have )?", "expected ", problem["msg"])
+    return re.sub(r"^[A-Z]\w+ should (?:be |have )?", "expected ", words)
 
 
 def _known_keys(model: type[BaseModel], path: list[str]) -> list[str]:
