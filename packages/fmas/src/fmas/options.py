@@ -49,7 +49,7 @@ def explain(error: ValidationError, model: type[BaseModel], *, section: str = ""
             # Our own validators say what arrived, or keep quiet about it because it is a secret.
             lines.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}")
         else:
-            lines.append(f"{where}: {_expected(problem["type"], problem["msg"])}, got {_short(problem['input'])}")
+            lines.append(f"{where}: {_expected(problem['type'], problem['msg'])}, got {_short(problem['input'])}")
     return "; ".join(lines)
 
 
