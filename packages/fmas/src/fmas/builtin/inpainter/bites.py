@@ -104,12 +104,12 @@ def bite_off(
     size = max(1.0, float(np.where(part.foreground, field, 0).max()))
     rough = fractal(part.shape, rng, cell=max(3.0, 0.8 * size), octaves=4, persistence=0.6)
     # The face is the wider the less is gone; where it runs out varies.
-    width = np.float32(size * (1.02 - gone)) * (1 + np.float32(0.5) * rough)
+    width = np.float32(size * (1.02 - gone)) * (1 + np.float32(0.25) * rough)
     width = np.maximum(width, np.float32(0.12 * size))  # some of it is always seen
     scar = _face(part, rng, field, here)
     painted = reveal(part, part.base, rng, np.minimum(field, inwards + 1), scar=scar, intensity=intensity)
     painted = part.base + smoothstep(inwards, -1.5, 0.5)[..., None] * (painted - part.base)
-    nibble = np.float32(0.9) * fractal(part.shape, rng, cell=2.5, octaves=1)
+    nibble = np.float32(0.4) * fractal(part.shape, rng, cell=2.5, octaves=1)
     through = coverage(field - width + nibble, 1.2) * smoothstep(inwards, -4.0, -2.5)
     if (through > 0.02).any():
         painted += through[..., None] * (_background(part, inwards) - painted)
@@ -141,11 +141,11 @@ def _notch(surface: Surface, rng: np.random.Generator, site: Site, inwards: Floa
     t = np.asarray(beside / np.float32(site.along), dtype=np.float32)
     deep = np.float32(site.into) * _course(t, rng)
     size = max(2.0, least)
-    bow = fractal(surface.shape, rng, cell=max(3.0, 0.7 * site.along), octaves=3) * np.float32(0.12 * site.into)
+    bow = fractal(surface.shape, rng, cell=max(3.0, 0.7 * site.along), octaves=3) * np.float32(0.07 * site.into)
     # On a narrow product the border on the other side stays whole: past the middle, depth counts from this side.
     depth = np.where(into > 0.5 * site.thick, np.maximum(inwards, into), inwards)
     field = np.asarray(deep - np.maximum(depth, -3) + bow, dtype=np.float32)
-    rough = float(rng.uniform(0.03, 0.16)) * min(
+    rough = float(rng.uniform(0.02, 0.09)) * min(
         1.0, size / max(1.0, float(np.where(surface.foreground, field, 0).max()))
     )
     # Rather smaller than cut off where the region ends; and where it must be, not along a straight line.
@@ -166,7 +166,7 @@ def _course(t: FloatMap, rng: np.random.Generator) -> FloatMap:
         t: Place along the border, -1..1 within the bite.
         rng: Where the randomness comes from.
     """
-    corners = int(rng.integers(2, 8))
+    corners = int(rng.integers(2, 5))
     places = np.sort(rng.uniform(-0.95, 0.95, corners))
     # Deepest somewhere, not in the middle; each face has its own slope.
     top, sides = rng.uniform(-0.7, 0.7), rng.uniform(0.5, 2.0)
@@ -188,7 +188,7 @@ def _face(surface: Surface, rng: np.random.Generator, field: FloatMap, site: Sit
     dx, dy = np.arange(width, dtype=np.float32)[None, :], np.arange(height, dtype=np.float32)[:, None]
     fall = np.float32(rng.uniform(0.3, 0.8))
     slope = fall * (dx * np.float32(site.inner[0]) + dy * np.float32(site.inner[1]))
-    return Scar(scar.height + slope, rng.uniform(-0.65, 0.35), rng.uniform(0.4, 1.0))
+    return Scar(scar.height + slope, rng.uniform(-0.8, -0.1), rng.uniform(0.3, 0.7))
 
 
 def _background(surface: Surface, inwards: FloatMap) -> FloatMap:

@@ -59,14 +59,14 @@ def carve(
     smooth = blur(base, max(1.0, 0.6 * size))
     # How much light gets down varies: with the depth, with the dirt, with what the floor is made of.
     share = np.clip(0.68 + 0.27 * descent + np.float32(0.22) * spots, 0.3, 1.0)
-    tone = (1 - np.float32(dark) * share) * (1 + np.float32(mottle) * spots + np.float32(0.2 * dark) * crumbs)
+    tone = (1 - np.float32(dark) * share) * (1 + np.float32(mottle) * spots + np.float32(0.13 * dark) * crumbs)
     if shadow > 0:
         tone *= 1 - np.float32(0.55 * dark) * cast_shadow(
             field + np.float32(0.35 * shadow) * spots, surface.light, shadow
         )
     # A few faces of the floor happen to mirror the lamp.
-    glints = smoothstep(crumbs, rng.uniform(0.75, 1.3), 1.7) * descent
-    tone += np.float32(0.4 * dark) * glints
+    glints = smoothstep(crumbs, rng.uniform(1.0, 1.5), 1.9) * descent
+    tone += np.float32(0.25 * dark) * glints
     lean = slope_towards(-descent * np.float32(wall) + spots * np.float32(0.25 * mottle * wall), surface.light)
     lit = np.clip(lean, -1.2, 1.2)
     # The lit wall answers with the surface's own brightness, not the floor's.

@@ -50,8 +50,8 @@ def opened(
     if not band.rows.size:
         return gap, lip
     # Both edges run for themselves, and the dirt and shade in the gap vary from place to place.
-    sides = [_uneven(lines, rng, 7.0, 0.45) for _ in "lr"]
-    tone = np.clip(_uneven(lines, rng, 26.0, 0.35), 0.45, 1.15)
+    sides = [_uneven(lines, rng, 9.0, 0.3) for _ in "lr"]
+    tone = np.clip(_uneven(lines, rng, 22.0, 0.5), 0.5, 1.15)
     width = widths[band.nearest] * np.where(band.offset < 0, sides[0][band.nearest], sides[1][band.nearest])
     distance = np.abs(band.offset)
     # A gap narrower than a pixel darkens only a part of it.
@@ -90,18 +90,18 @@ def profile(line: Points, rng: np.random.Generator, *, peak: float | None = None
     t = np.linspace(0, 1, len(line), dtype=np.float32)
     drawn = float(rng.beta(0.5, 0.8)) * (0.0 if rng.random() < 0.35 else 1.0)
     peak = drawn if peak is None else peak
-    before, after = rng.uniform(0.35, 1.2, 2)
+    before, after = rng.uniform(0.6, 1.5, 2)
     rise = np.clip(t / np.float32(max(peak, 1e-3)), 0, 1) ** np.float32(before) if peak > 0.02 else np.ones_like(t)
     fall = np.clip((1 - t) / np.float32(max(1 - peak, 1e-3)), 0, 1) ** np.float32(after)
     slow, fast = _noise(len(line), rng, 30.0), _noise(len(line), rng, 6.0)
     # Mostly a hairline, open here and there.
-    return np.asarray(np.minimum(rise, fall) * (0.5 + 0.8 * slow + 0.35 * (fast - 0.5)), dtype=np.float32).clip(0)
+    return np.asarray(np.minimum(rise, fall) * (0.5 + 0.8 * slow + 0.2 * (fast - 0.5)), dtype=np.float32).clip(0)
 
 
 def ground_out(line: Fissure, rng: np.random.Generator) -> Fissure:
     """Let a thin line break up: where it hardly gapes it closes for a while, so that its tip ends in dots."""
     fast = _noise(len(line.points), rng, 4.0)
-    kept = smoothstep(line.gape - np.float32(0.28) * fast, -0.08, 0.1)
+    kept = smoothstep(line.gape - np.float32(0.12) * fast, -0.08, 0.1)
     return replace(line, gape=line.gape * kept)
 
 

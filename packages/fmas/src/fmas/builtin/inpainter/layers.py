@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
-from fmas.builtin.inpainter.filters import blur
+from fmas.builtin.inpainter.filters import blur, mean_channel
 from fmas.builtin.inpainter.lay import grain_of
 from fmas.builtin.inpainter.surface import Surface
 from fmas.types import FloatMap
 
-__all__ = ["Absorbance", "absorb", "busy", "lightens", "scatter", "share_of_light", "tinted"]
+__all__ = ["Absorbance", "absorb", "busy", "lightens", "scatter", "share_of_light", "tinted", "within_light"]
 
 Absorbance = tuple[float, float, float]
 """How much of red, green and blue a substance absorbs, relative to its mean."""
@@ -36,7 +37,28 @@ def lightens(surface: Surface, rng: np.random.Generator, middle: float) -> bool:
         rng: Where the randomness comes from.
         middle: How probable it is on a surface of middle brightness, 0..1.
     """
-    return bool(rng.random() < np.interp(surface.level, [30, 70, 140, 205], [1.0, 0.5 + 0.5 * middle, middle, 0.0]))
+    return bool(rng.random() < np.interp(surface.level, [28, 52, 140, 205], [1.0, middle, middle, 0.0]))
+
+
+def within_light(surface: Surface, painted: FloatMap, intensity: float) -> FloatMap:
+    """Keep what is dark near the darkest the surroundings show: where light is dim, black looks stuck on.
+
+    Args:
+        surface: The photograph.
+        painted: With the defect, ``(h, w, C)`` float32; not written to.
+        intensity: Severity times the component's strength; the higher, the further below the surroundings it may go.
+
+    Returns:
+        ``(h, w, C)`` float32; what is not darker than the photograph is as it was painted.
+    """
+    calm = blur(mean_channel(surface.base), 0.8)
+    darkest = blur(np.asarray(cv2.erode(calm, np.ones((15, 15), np.uint8)), dtype=np.float32), 5.0)
+    lost = np.maximum(surface.base - painted, 0)
+    floor = darkest * np.float32(max(0.1, 0.9 - 0.4 * intensity))
+    # At least as much as makes a defect of any severity, and never a hard limit: more stays more.
+    allowed = np.maximum(surface.base - floor[..., None], np.float32(18 + 30 * intensity))
+    kept = lost / (1 + (lost / allowed) ** 4) ** np.float32(0.25)
+    return np.asarray(painted + (lost - kept), dtype=np.float32)
 
 
 def tinted(surface: Surface, colour: Absorbance) -> FloatMap:

@@ -47,7 +47,9 @@ def chopped(field: FloatMap, rng: np.random.Generator, count: int) -> FloatMap:
     return field
 
 
-def crumbled(surface: Surface, field: FloatMap, rng: np.random.Generator, *, share: float) -> FloatMap:
+def crumbled(
+    surface: Surface, field: FloatMap, rng: np.random.Generator, *, share: float, nibble: float = 0.55
+) -> FloatMap:
     """Roughen an outline at every scale down to a pixel, and let it give way where the surface is streaked.
 
     Args:
@@ -55,21 +57,22 @@ def crumbled(surface: Surface, field: FloatMap, rng: np.random.Generator, *, sha
         field: Signed distance, ``(h, w)`` float32, positive inside, in pixels.
         rng: Where the randomness comes from.
         share: How rough the coarse scales are, about 0.02 (clean) to 0.3 (torn), as a share of the size.
+        nibble: How far single grains break out at the outline, at most, in pixels.
 
     Returns:
         ``(h, w)`` float32; changed near the outline only.
     """
     size = float(np.clip(field.max(), 1.0, 60.0))
-    rough = fractal(surface.shape, rng, cell=max(2.5, 0.9 * size), octaves=5, persistence=0.62)
+    rough = fractal(surface.shape, rng, cell=max(2.5, 0.9 * size), octaves=4, persistence=0.5)
     fine = fractal(surface.shape, rng, cell=2.0, octaves=1)
     luminance = mean_channel(surface.base)
     detail = blur(luminance, 0.7) - blur(luminance, 2.5)
     spread = float(np.abs(detail[::2, ::2]).mean()) * 2 + 1.0
     # A bright line is a ridge: it breaks out a little further than the groove beside it.
     give = np.clip(detail / np.float32(spread), -1, 1)
-    nibble = np.float32(min(0.75, 0.25 + 0.1 * size))
+    bite = np.float32(min(nibble, 0.2 + 0.08 * size))
     near = smoothstep(np.abs(field), 2.0 * share * size + 4.0, 0.0)
-    change = np.float32(1.3 * share * size) * rough + nibble * (np.float32(0.9) * fine + np.float32(0.6) * give)
+    change = np.float32(1.3 * share * size) * rough + bite * (np.float32(0.9) * fine + np.float32(0.6) * give)
     return np.asarray(field + near * change, dtype=np.float32)
 
 
@@ -93,13 +96,13 @@ def weathered(
     outside = (1 - coverage(field, 1.4)) * surface.foreground
     tone = np.zeros(surface.shape, np.float32)
     cloud = fractal(surface.shape, rng, cell=max(3.0, 1.2 * size), octaves=4, persistence=0.65)
-    if luck[0] < 0.3:
+    if luck[0] < 0.12:
         tone += _tail(surface, field, rng, size) * np.clip(0.6 + 0.8 * cloud, 0, 1.4)
-    if luck[1] < 0.4:
+    if luck[1] < 0.65:
         wide = float(rng.uniform(0.35, 1.2)) * size + 1.0
-        dirt = np.float32(rng.uniform(0.12, 0.35) * (-1 if rng.random() < 0.65 else 0.7))
+        dirt = np.float32(rng.uniform(0.12, 0.32) * (-1 if rng.random() < 0.85 else 0.5))
         tone += dirt * np.exp(np.minimum(field, 0) / np.float32(wide)) * np.clip(0.4 + 1.1 * cloud, 0, 1.5)
-    if luck[2] < 0.4:
+    if luck[2] < 0.1:
         tone += _specks(surface, field, rng, size)
     if not tone.any():
         return painted
@@ -122,7 +125,7 @@ def _tail(surface: Surface, field: FloatMap, rng: np.random.Generator, size: flo
     grains = smoothstep(fractal(surface.shape, rng, cell=2.5, octaves=2), 0.1, 0.7)
     source = coverage(field, 1.2) * smoothstep(field, 3.0, 0.0) * grains
     drawn = cv2.filter2D(source, cv2.CV_32F, kernel / max(1.0, 0.35 * float(kernel.sum())))
-    return np.asarray(drawn, np.float32) * np.float32(-0.6 if rng.random() < 0.7 else 0.5)
+    return np.asarray(drawn, np.float32) * np.float32(-0.6 if rng.random() < 0.9 else 0.4)
 
 
 def _specks(surface: Surface, field: FloatMap, rng: np.random.Generator, size: float) -> FloatMap:
@@ -132,7 +135,7 @@ def _specks(surface: Surface, field: FloatMap, rng: np.random.Generator, size: f
     if not around.size:
         return tone
     height, width = surface.shape
-    for spot in rng.choice(around, int(rng.integers(1, 7))):
+    for spot in rng.choice(around, int(rng.integers(1, 4))):
         row, column = divmod(int(spot), width)
         radius = min(2.2, 0.6 + float(rng.exponential(0.35))) * max(1.0, surface.scale**0.6)
         reach = int(3 * radius) + 1
@@ -142,5 +145,5 @@ def _specks(surface: Surface, field: FloatMap, rng: np.random.Generator, size: f
         dy = np.arange(rows.start, rows.stop)[:, None] - row - rng.uniform(-0.5, 0.5)
         squeeze = rng.uniform(0.6, 1.6)
         speck = np.exp(-(dx * dx * squeeze + dy * dy / squeeze) / (2 * radius * radius * 0.5))
-        tone[rows, columns] += (speck * (-rng.uniform(0.4, 1.0) if rng.random() < 0.75 else 0.6)).astype(np.float32)
+        tone[rows, columns] += (speck * (-rng.uniform(0.4, 1.0) if rng.random() < 0.93 else 0.4)).astype(np.float32)
     return tone

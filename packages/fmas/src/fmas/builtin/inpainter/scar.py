@@ -35,7 +35,7 @@ class Scar:
 def _edge(rng: np.random.Generator, field: FloatMap) -> FloatMap:
     """Return the fall from the surface to the scar, ``(h, w)`` float32, in pixels: a crisp step of uneven height."""
     step = fractal(field.shape, rng, cell=max(4.0, 2.0 * float(field.max())), octaves=2) * np.float32(0.6) + 1
-    fall = -np.float32(rng.uniform(0.5, 1.2)) * np.maximum(step, 0.15) * smoothstep(field, -0.8, 1.6)
+    fall = -np.float32(rng.uniform(0.25, 0.65)) * np.maximum(step, 0.15) * smoothstep(field, -0.8, 1.6)
     return np.asarray(fall, dtype=np.float32)
 
 
@@ -52,7 +52,7 @@ def facetted(surface: Surface, rng: np.random.Generator, field: FloatMap) -> Sca
         turn, steep, shift = rng.uniform(0, 2 * np.pi), rng.uniform(0.05, 0.45), rng.uniform(-0.25, 0.25) * size
         plane = np.float32(steep * np.cos(turn)) * dx + np.float32(steep * np.sin(turn)) * dy + np.float32(shift)
         relief = np.maximum(relief, plane + np.float32(0.4 * steep) * warp)
-    return Scar(relief + _edge(rng, field), rng.uniform(-0.9, 0.35), rng.uniform(0.1, 0.5))
+    return Scar(relief + _edge(rng, field), rng.uniform(-0.95, -0.1), rng.uniform(0.1, 0.5))
 
 
 def shelled(surface: Surface, rng: np.random.Generator, field: FloatMap) -> Scar:
@@ -73,7 +73,7 @@ def shelled(surface: Surface, rng: np.random.Generator, field: FloatMap) -> Scar
     # Deep where the blow fell, running out on the other side.
     hollow = -smoothstep(field, 0.0, rng.uniform(0.5, 1.0) * size) * np.float32(rng.uniform(0.05, 0.22) * size)
     ramp = np.float32(rng.uniform(0.05, 0.3)) * distance
-    return Scar(hollow + ramp + ripple + _edge(rng, field), rng.uniform(-0.7, 0.5), rng.uniform(0.1, 0.3))
+    return Scar(hollow + ramp + ripple + _edge(rng, field), rng.uniform(-0.8, 0.1), rng.uniform(0.1, 0.3))
 
 
 def _beyond(
@@ -138,12 +138,14 @@ def reveal(
     lean = slope_towards(scar.height[box] + roughness, surface.light)
     inner = lean[field > 1] if (field > 1).any() else lean[field > 0]
     lean = lean - np.float32(round(float(inner.mean()), 3) if inner.size else 0) * np.float32(0.5)
+    # On something dark, gleams are all there is to see.
+    gleam = np.float32(np.interp(surface.level, [45, 90], [1.0, 0.4]))
     shading = (
         tone
-        + np.float32(0.75) * np.tanh(lean)
+        + np.float32(0.3 + 0.45 * gleam) * np.tanh(lean)
         + np.float32(0.1 + 0.3 * scar.rough) * (0.6 * bumps + 0.8 * crumbs)
-        + np.float32(0.9) * smoothstep(crumbs, 0.9, 1.7)
-        + np.float32(0.7) * lip
+        + np.float32(0.9) * gleam * smoothstep(crumbs, 0.9, 1.7)
+        + np.float32(0.7) * gleam * lip
     )
     smooth = blur(surface.base, max(1.5, 0.5 * size))
     if surface.base.shape[2] == 3:

@@ -11,7 +11,7 @@ from fmas.builtin.inpainter.crazing import net
 from fmas.builtin.inpainter.filters import blur, extent
 from fmas.builtin.inpainter.fissures import Fissure, fork, ground_out, opened, profile, rejoining, root_pit, stepped
 from fmas.builtin.inpainter.lay import lay_of
-from fmas.builtin.inpainter.layers import share_of_light
+from fmas.builtin.inpainter.layers import share_of_light, within_light
 from fmas.builtin.inpainter.paths import backbone, random_place
 from fmas.builtin.inpainter.strokes import jagged, resample, smoothed
 from fmas.builtin.inpainter.surface import Surface
@@ -27,9 +27,9 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     surface = surface.opened()
     drawn = float(rng.random())
     chance = next(draw for most, draw in _CHANCES if drawn < most)
-    radius = np.exp(rng.uniform(np.log(0.5), np.log(1.7))) * max(0.9, surface.scale) ** rng.uniform(0.2, 1.0)
+    radius = np.exp(rng.uniform(np.log(0.55), np.log(1.0))) * max(0.9, surface.scale) ** rng.uniform(0.2, 0.9)
     radius = float(min(radius, max(0.4, 0.2 * surface.reach)))
-    full = float(rng.uniform(0.4, 0.7))
+    full = float(rng.uniform(0.4, 0.68))
     manner = mentioned(defect, _WORDS) or chance
     if manner is _net:
         # Shrinking opens a surface by little.
@@ -38,7 +38,7 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     gap, lip = opened(surface, lines, radius, rng)
     dark = np.float32(share_of_light(surface.depth(intensity, full), 0.92))
     # On black only the lips can be seen.
-    shine = np.float32(min(0.6, rng.uniform(0.05, 0.3) + max(0.0, 70 - surface.level) / 120))
+    shine = np.float32(min(0.6, rng.uniform(0.0, 0.12) + max(0.0, 70 - surface.level) / 120))
     painted = surface.base.copy()
     box = extent(gap > 0.01, pad=6)
     if box is None:  # no room for a line: the finish leaves a speck
@@ -48,16 +48,17 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     smooth = blur(surface.base[box], 2.0)
     under = smooth + (0.55 - 0.4 * gap[box])[..., None] * (surface.base[box] - smooth)
     painted[box] += change[..., None] * (under + np.float32(surface.sheen))
+    painted[box] = within_light(surface.part(box), painted[box], intensity)
     return painted
 
 
 def _heading(surface: Surface, rng: np.random.Generator) -> float | None:
     """Return the way the material is inclined to part: wood and rolled metal split along their grain."""
-    follows = rng.random() < 0.5
+    follows = rng.random() < 0.8
     if not follows:
         return None
     lay = lay_of(surface.cut(surface.frame.x, surface.frame.y, 64)[0])
-    return lay.angle if lay.strength > 0.35 else None
+    return lay.angle if lay.strength > 0.2 else None
 
 
 def _span(rng: np.random.Generator) -> tuple[float, float]:
@@ -68,24 +69,24 @@ def _span(rng: np.random.Generator) -> tuple[float, float]:
 def _wandering(surface: Surface, rng: np.random.Generator) -> list[Fissure]:
     """One long smooth crack that thins into a hairline and at last into dots."""
     course = backbone(surface, rng, bow=0.18, span=_span(rng), heading=_heading(surface, rng), hold=0.6)
-    rough, finest = rng.uniform(0.03, 0.11), rng.uniform(4.0, 9.0) * max(1.0, surface.scale)
+    rough, finest = rng.uniform(0.02, 0.07), rng.uniform(5.0, 11.0) * max(1.0, surface.scale)
     trunk = resample(smoothed(jagged(course[:: max(1, len(course) // 5)], rng, roughness=rough, finest=finest), 2))
-    return _dressed(surface, rng, trunk, finest=finest, rough=0.08, forks=(0, 0, 0, 0, 1))
+    return _dressed(surface, rng, trunk, finest=finest, rough=0.08, forks=(0, 0, 0, 0, 0, 0, 1))
 
 
 def _torn(surface: Surface, rng: np.random.Generator) -> list[Fissure]:
     """A jagged crack, now and then with an unequal fork."""
-    finest = 2.5 * max(1.0, surface.scale)
-    roughness = rng.uniform(0.12, 0.24)
+    finest = 4.0 * max(1.0, surface.scale)
+    roughness = rng.uniform(0.05, 0.11)
     course = backbone(surface, rng, bow=0.15, span=_span(rng), heading=_heading(surface, rng), hold=0.6)
-    trunk = resample(jagged(course[:: max(1, len(course) // 6)], rng, roughness=roughness, finest=finest))
-    return _dressed(surface, rng, trunk, finest=finest, rough=roughness, forks=(0, 0, 0, 1, 1, 2))
+    trunk = resample(smoothed(jagged(course[:: max(1, len(course) // 6)], rng, roughness=roughness, finest=finest), 1))
+    return _dressed(surface, rng, trunk, finest=finest, rough=roughness, forks=(0, 0, 0, 0, 0, 1))
 
 
 def _branched(surface: Surface, rng: np.random.Generator) -> list[Fissure]:
     """A jagged crack with branches that branch again, each finer than what it leaves."""
-    finest = 2.5 * max(1.0, surface.scale)
-    roughness = rng.uniform(0.12, 0.24)
+    finest = 4.0 * max(1.0, surface.scale)
+    roughness = rng.uniform(0.05, 0.11)
     course = backbone(surface, rng, bow=0.15, span=(0.4, 1.0), heading=_heading(surface, rng), hold=0.6)
     trunk = resample(jagged(course[:: max(1, len(course) // 6)], rng, roughness=roughness, finest=finest))
     return _dressed(surface, rng, trunk, finest=finest, rough=roughness, forks=(2, 3, 4, 5))
@@ -104,15 +105,15 @@ def _dressed(
     gape = profile(trunk, rng)
     sidewards = max(1.0, surface.scale**0.7)
     whole = Fissure(trunk, gape)
-    lines = stepped(whole, rng, sidewards) if rng.random() < 0.5 else [whole]
-    for _ in range(int(rng.choice((0, 0, 1, 2)))):
+    lines = stepped(whole, rng, sidewards) if rng.random() < 0.1 else [whole]
+    for _ in range(int(rng.choice((0, 0, 0, 0, 0, 1)))):
         lines.append(rejoining(whole, rng, sidewards))
     for _ in range(int(rng.choice(forks))):
         branch = fork(whole, rng, roughness=rough, finest=finest)
         lines.append(branch)
         if rng.random() < 0.25 and len(branch.points) > 40:
             lines.append(fork(branch, rng, roughness=rough, finest=finest))
-    if rng.random() < 0.3:
+    if rng.random() < 0.06:
         lines.append(root_pit(whole, rng))
     return [ground_out(line, rng) for line in lines]
 
@@ -147,10 +148,10 @@ def _net(surface: Surface, rng: np.random.Generator) -> list[Fissure]:
 _Draw = Callable[[Surface, np.random.Generator], list[Fissure]]
 
 _CHANCES: tuple[tuple[float, _Draw], ...] = (
-    (0.5, _wandering),
-    (0.84, _torn),
-    (0.9, _branched),
-    (0.94, _star),
+    (0.7, _wandering),
+    (0.92, _torn),
+    (0.95, _branched),
+    (0.97, _star),
     (1.0, _net),
 )
 """How often each manner is drawn, summed up."""

@@ -41,7 +41,7 @@ class _Bite:
     pieces: tuple[int, ...]
 
 
-_CHIP = _Bite(size=(0.22, 0.8), gone=(0.0, 0.7), pieces=(1, 1, 1, 2, 3))
+_CHIP = _Bite(size=(0.22, 0.8), gone=(0.0, 0.7), pieces=(1, 1, 1, 1, 2))
 _BREAK = _Bite(size=(0.33, 1.1), gone=(0.0, 0.75), pieces=(1,))
 
 
@@ -100,10 +100,10 @@ def _spall(
         Outline(x, y, half / np.sqrt(aspect), aspect, rng.uniform(0.08, 0.25), 0.04).raise_in(field, rng)
     else:
         axes = (half, half / aspect)
-        field = facets(part, rng, x=x, y=y, axes=axes, roughness=0.03 if manner == "flat" else 0.07)
+        field = facets(part, rng, x=x, y=y, axes=axes, roughness=0.03 if manner == "flat" else 0.05)
     clean = manner in ("shell", "flat")
-    field = chopped(field, rng, int(rng.choice((0, 1, 2, 3))) if manner != "sliver" else 0)
-    field = crumbled(part, field, rng, share=float(rng.uniform(0.02, 0.1) if clean else rng.uniform(0.05, 0.22)))
+    field = chopped(field, rng, int(rng.choice((0, 0, 1, 2))) if manner != "sliver" else 0)
+    field = crumbled(part, field, rng, share=float(rng.uniform(0.02, 0.07) if clean else rng.uniform(0.04, 0.12)))
     field = np.minimum(field, part.room - np.float32(0.4))
     scar = {"shell": shelled, "facets": facetted, "flat": flat, "sliver": facetted}[manner](part, rng, field)
     shown = reveal(part, painted[window], rng, field, scar=scar, intensity=intensity)

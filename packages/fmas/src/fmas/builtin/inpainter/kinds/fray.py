@@ -13,7 +13,7 @@ import numpy as np
 from fmas.builtin.inpainter.filters import blur, displace, gradient, smoothstep
 from fmas.builtin.inpainter.grain import borrow_grain
 from fmas.builtin.inpainter.lay import lay_of
-from fmas.builtin.inpainter.layers import busy, lightens, share_of_light
+from fmas.builtin.inpainter.layers import busy, lightens, share_of_light, within_light
 from fmas.builtin.inpainter.light import slope_towards
 from fmas.builtin.inpainter.noise import fractal
 from fmas.builtin.inpainter.paths import random_place
@@ -50,31 +50,31 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
 
 def _worn(surface: Surface, intensity: float, rng: np.random.Generator) -> FloatMap:
     """Rub the texture off a patch."""
-    ragged = rng.random() < 0.4
-    field = blob(surface, rng, fill=(0.6, 1.0), roughness=rng.uniform(0.3, 0.5) if ragged else rng.uniform(0.04, 0.18))
+    ragged = rng.random() < 0.15
+    field = blob(surface, rng, fill=(0.6, 1.0), roughness=rng.uniform(0.18, 0.3) if ragged else rng.uniform(0.04, 0.18))
     size = max(1.0, float(field.max()))
     # Where the region reaches over the product's border the patch is open towards it.
-    inside = coverage(field, max(1.3, rng.uniform(0.02, 0.12) * size)) * blur(
+    inside = smoothstep(field, -0.7, max(1.6, rng.uniform(0.1, 0.5) * size)) * blur(
         surface.foreground.astype(np.float32), 0.7
     )
     most = surface.depth(intensity, rng.uniform(0.28, 0.45) * busy(surface))
     level = max(surface.level, 25.0)
-    darker = not lightens(surface, rng, 0.35)
-    depth = np.float32(share_of_light(most, 0.8) if darker else most)
+    darker = not lightens(surface, rng, 0.05)
+    depth = np.float32(share_of_light(most, 0.58) if darker else most)
     cloud = fractal(surface.shape, rng, cell=max(4.0, 0.8 * size), octaves=4, persistence=0.6)
     matt = fractal(surface.shape, rng, cell=max(2.0, 2.2 * max(1.0, surface.scale)), octaves=2, persistence=0.7)
     flat = blur(surface.base, max(1.5, 2.5 * surface.scale))
     rough = np.float32(0.12 * depth * level) * matt[..., None] + borrow_grain(surface.whole, rng, surface.shape)
     bare = flat + np.float32(0.8) * rough
-    gone = np.float32(min(1.0, 0.35 + 0.9 * intensity)) * inside[..., None]
+    gone = np.float32(min(0.6, 0.2 + 0.45 * intensity)) * inside[..., None]
     painted = surface.base + gone * (bare - surface.base)
     sign = np.float32(-1 if darker else 1)
     headroom = 1.0 if darker else float(np.clip((250 - surface.level) / 120, 0.1, 1))
     painted += np.float32(level * headroom) * (sign * depth * inside * np.clip(0.85 + 0.2 * cloud, 0.5, 1.3))[..., None]
     # The rim: untouched surface stands higher, and what was torn there catches light.
     step = slope_towards(-smoothstep(field, -1.5, 1.5) * np.float32(2.0), surface.light)
-    painted *= 1 + (np.float32(0.5) * depth * np.clip(step, -1, 1) * (0.6 + 0.5 * cloud))[..., None]
-    if rng.random() < 0.5:
+    painted *= 1 + (np.float32(0.2) * depth * np.clip(step, -1, 1) * (0.6 + 0.5 * cloud))[..., None]
+    if rng.random() < 0.08:
         row, column = divmod(int(rng.choice(np.flatnonzero(inside.ravel() > 0.5 * inside.max()))), surface.shape[1])
         torn = scattered(
             surface,
@@ -87,27 +87,28 @@ def _worn(surface: Surface, intensity: float, rng: np.random.Generator) -> Float
         )
         glint = coverage(torn, 1.2) * np.float32(1.3 * depth * headroom * level)
         painted += glint[..., None]
-    return np.asarray(painted, dtype=np.float32)
+    return within_light(surface, np.asarray(painted, dtype=np.float32), 0.6 * intensity)
 
 
 def _matted(surface: Surface, intensity: float, rng: np.random.Generator) -> FloatMap:
     """Ruffle and dull a patch of the product: its own texture, moved about."""
-    field = blob(surface, rng, fill=(0.6, 0.95), roughness=rng.uniform(0.3, 0.5), detail=0.7)
+    field = blob(surface, rng, fill=(0.6, 0.95), roughness=rng.uniform(0.12, 0.28), detail=1.0)
     size = max(1.0, float(field.max()))
     ragged = fractal(surface.shape, rng, cell=max(2.5, 0.25 * size), octaves=4, persistence=0.7)
     product = blur(surface.foreground.astype(np.float32), 0.7)
-    patch = smoothstep(field + np.float32(0.2 * size) * ragged, 0.0, max(1.5, 0.2 * size)) * product
+    patch = smoothstep(field + np.float32(0.12 * size) * ragged, 0.0, max(1.5, 0.35 * size)) * product
     reach = np.float32(min(6.0, 0.12 * size + 0.5) * min(1.0, intensity))
     cell = 3.5 * max(1.0, surface.scale)
     moved = displace(surface.base, *(reach * patch * fractal(surface.shape, rng, cell=cell, octaves=2) for _ in "xy"))
-    depth = np.float32(share_of_light(surface.depth(intensity, 0.38 * busy(surface)), 0.8))
-    tone = 1 if lightens(surface, rng, 0.25) else -1
+    depth = np.float32(share_of_light(surface.depth(intensity, 0.38 * busy(surface)), 0.58))
+    tone = 1 if lightens(surface, rng, 0.05) else -1
     dull = moved + np.float32(0.5 * min(1.0, intensity)) * patch[..., None] * (blur(moved, 1.5) - moved)
     dull += np.float32(0.6 * min(1.0, intensity)) * patch[..., None] * borrow_grain(surface.whole, rng, surface.shape)
     shade = np.float32(tone) * depth * patch * np.clip(0.85 + 0.25 * ragged, 0.3, 1.3)
     # Of a black surface there is nothing to multiply: what is roughened scatters a little light of its own.
     lift = np.float32(max(0.0, 25.0 - surface.level)) * np.maximum(shade, 0)
-    return np.asarray(dull * (1 + shade)[..., None] + lift[..., None], dtype=np.float32)
+    matted = np.asarray(dull * (1 + shade)[..., None] + lift[..., None], dtype=np.float32)
+    return within_light(surface, matted, 0.6 * intensity)
 
 
 def _fuzzy(painted: FloatMap, surface: Surface, intensity: float, rng: np.random.Generator) -> FloatMap:

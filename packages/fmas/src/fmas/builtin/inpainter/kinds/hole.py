@@ -8,7 +8,7 @@ from types import MappingProxyType
 import numpy as np
 
 from fmas.builtin.inpainter.cavity import carve
-from fmas.builtin.inpainter.layers import share_of_light
+from fmas.builtin.inpainter.layers import share_of_light, within_light
 from fmas.builtin.inpainter.outlines import Outline
 from fmas.builtin.inpainter.paths import random_place
 from fmas.builtin.inpainter.rims import chopped, crumbled, weathered
@@ -26,7 +26,8 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     chance = next(draw for most, draw in _CHANCES if drawn < most)
     manner = mentioned(defect, _WORDS) or chance
     pits = manner(surface, rng)
-    cuts = (0,) if manner is _drilled else (0, 1, 2) if manner is not _ragged else (2, 3, 5)
+    # One plain outline: corners are what breaks has, and few pits are broken.
+    cuts = (0, 0, 1) if manner is _ragged else (0,)
     main = pits[0]
     reach = max(np.hypot(pit.x - main.x, pit.y - main.y) + 2 * pit.radius * np.sqrt(pit.aspect) for pit in pits)
     reach += 8 + min(main.radius, 24.0)  # what lies around it
@@ -36,7 +37,7 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
     for pit in pits:
         pit.moved(-left, -top).raise_in(field, rng)
     field = chopped(field, rng, int(rng.choice(cuts)) if len(pits) < 3 else 0)
-    field = crumbled(part, field, rng, share=main.ragged * rng.uniform(0.4, 1.0))
+    field = crumbled(part, field, rng, share=0.5 * main.ragged * rng.uniform(0.4, 1.0), nibble=0.35)
     field = np.minimum(field, part.room - np.float32(0.5))
     dark = share_of_light(surface.depth(intensity, float(rng.uniform(0.35, 0.6))), 0.92)
     short = main.radius / np.sqrt(main.aspect)
@@ -47,11 +48,12 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
         field,
         dark=dark * rng.uniform(0.75, 1.0),
         wall=max(1.2, rng.uniform(0.25, 0.7) * short),
-        relief=dark * rng.uniform(0.3, 0.65),
+        relief=dark * rng.uniform(0.3, 0.85),
         keep_texture=float(np.clip(0.8 - 2.0 * intensity, 0.0, 0.8)),
         mottle=min(0.3, rng.uniform(0.1, 0.4) * dark),
         shadow=max(0.6, rng.uniform(0.3, 1.0) * short),
     )
+    sunk = within_light(part, sunk, intensity)
     painted[window] = weathered(part, sunk, field, rng, depth=dark)
     return painted
 
@@ -77,15 +79,15 @@ def _blowhole(surface: Surface, rng: np.random.Generator) -> list[Outline]:
 
 
 def _ragged(surface: Surface, rng: np.random.Generator) -> list[Outline]:
-    """One pit that was torn or eaten out, with satellites now and then."""
+    """One pit that was torn or eaten out, hardly ever with a satellite."""
     place, room = _place(surface, rng, deep=0.6)
     aspect = rng.uniform(1.0, 2.2)
     radius = max(1.8, _size(surface, rng, room, least=0.2, most=0.85) / np.sqrt(aspect))
-    pits = [Outline(place[0], place[1], radius, aspect, rng.uniform(0.1, 0.3), rng.uniform(0.12, 0.3))]
-    for _ in range(int(rng.choice([0, 0, 1, 2, 3]))):
+    pits = [Outline(place[0], place[1], radius, aspect, rng.uniform(0.08, 0.22), rng.uniform(0.05, 0.14))]
+    for _ in range(int(rng.choice([0, 0, 0, 0, 0, 1]))):
         turn, far = rng.uniform(0, 2 * np.pi), radius * rng.uniform(1.2, 2.2)
         x, y = place[0] + far * np.cos(turn), place[1] + far * np.sin(turn)
-        pits.append(Outline(x, y, max(1.5, radius * rng.uniform(0.15, 0.4)), 1.3, 0.2, 0.15))
+        pits.append(Outline(x, y, max(1.5, radius * rng.uniform(0.15, 0.3)), 1.3, 0.1, 0.05))
     return pits
 
 
@@ -100,15 +102,15 @@ def _slot(surface: Surface, rng: np.random.Generator) -> list[Outline]:
 def _pinholes(surface: Surface, rng: np.random.Generator) -> list[Outline]:
     """A cluster of pores: many small, few large."""
     place, room = _place(surface, rng, deep=0.7)
-    largest = min(rng.uniform(1.8, 4.0) * max(0.9, surface.scale) ** rng.uniform(0.4, 1.0), 0.4 * room + 0.8)
+    largest = min(rng.uniform(2.2, 4.6) * max(0.9, surface.scale) ** rng.uniform(0.4, 1.0), 0.4 * room + 0.8)
     spread = rng.uniform(0.35, 0.9) * np.array([1.0, rng.uniform(0.3, 1.0)]) * room
     turn = rng.uniform(0, np.pi)
     pits = []
-    for index in range(int(np.exp(rng.uniform(np.log(3), np.log(30))))):
+    for index in range(int(np.exp(rng.uniform(np.log(1.5), np.log(6))))):
         u, v = rng.normal(0, 0.5, 2).clip(-1, 1) * spread * (index > 0)
         x, y = place[0] + u * np.cos(turn) - v * np.sin(turn), place[1] + u * np.sin(turn) + v * np.cos(turn)
-        radius = largest if index == 0 else largest * rng.uniform(0.5, 1.0) ** 1.5
-        pits.append(Outline(float(x), float(y), max(1.5, radius), rng.uniform(1.0, 1.6), 0.12, 0.05))
+        radius = largest if index == 0 else largest * rng.uniform(0.35, 0.7)
+        pits.append(Outline(float(x), float(y), max(1.3, radius), rng.uniform(1.0, 1.8), 0.12, 0.05))
     return pits
 
 
@@ -121,10 +123,10 @@ def _drilled(surface: Surface, rng: np.random.Generator) -> list[Outline]:
 _Draw = Callable[[Surface, np.random.Generator], list[Outline]]
 
 _CHANCES: tuple[tuple[float, _Draw], ...] = (
-    (0.35, _blowhole),
-    (0.6, _ragged),
-    (0.72, _slot),
-    (0.93, _pinholes),
+    (0.6, _blowhole),
+    (0.8, _ragged),
+    (0.88, _slot),
+    (0.96, _pinholes),
     (1.0, _drilled),
 )
 """How often each manner is drawn, summed up."""

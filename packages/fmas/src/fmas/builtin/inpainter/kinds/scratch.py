@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, extent, mean_channel, smoothstep
+from fmas.builtin.inpainter.layers import within_light
 from fmas.builtin.inpainter.light import slope_towards
 from fmas.builtin.inpainter.noise import along, fractal
 from fmas.builtin.inpainter.paths import backbone
@@ -23,7 +24,7 @@ __all__ = ["render"]
 def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Generator) -> FloatMap:
     """Scratch the surface in one of a few manners; see :mod:`fmas.builtin.inpainter.registry`."""
     # Fresh metal gleams in its groove, a groove in something bright or matt is dark.
-    gleams = rng.random() < np.clip((230 - surface.level) / 160, 0.15, 0.85)
+    gleams = rng.random() < np.clip((230 - surface.level) / 200, 0.15, 0.65)
     body = float(rng.uniform(0.45, 1.0)) * (1 if gleams else -1)
     drawn = float(rng.random())
     chance = next(draw for most, draw in _CHANCES if drawn < most)
@@ -40,18 +41,19 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
         grey = np.float32(0.55 * surface.colour)
         smooth = smooth * (1 - grey) + grey * mean_channel(smooth)[..., None]
     depth = np.float32(surface.depth(intensity, 0.75))
-    worn = np.minimum(np.abs(relief), 1)[..., None] * np.float32(0.5 * min(1.0, intensity))
+    worn = np.minimum(np.abs(relief), 1)[..., None] * np.float32(0.2 * min(1.0, intensity))
     painted = surface.base.copy()
     painted[box] += worn * (smooth - part.base) + depth * relief[..., None] * (smooth + np.float32(surface.sheen))
+    painted[box] = within_light(part, painted[box], 0.7 * intensity)
     return painted
 
 
 def _touch(surface: Surface) -> FloatMap:
     """Return how hard a tool presses, ``(h, w)`` around 1: on a rough surface it skips over what lies deep."""
     luminance = mean_channel(surface.base)
-    rough = min(1.0, surface.texture / 30.0)
+    rough = min(1.0, surface.texture / 14.0)
     height = (blur(luminance, 1.0) - blur(luminance, 8.0)) / np.float32(max(8.0, 2.0 * surface.texture))
-    return np.asarray(np.clip(1 + np.float32(rough) * (height - np.float32(0.1)), 0.5, 1.3), dtype=np.float32)
+    return np.asarray(np.clip(1 + np.float32(rough) * (height - np.float32(0.1)), 0.3, 1.4), dtype=np.float32)
 
 
 def _thickness(surface: Surface, rng: np.random.Generator, least: float, most: float) -> float:
@@ -66,7 +68,7 @@ def _hairlines(surface: Surface, rng: np.random.Generator, body: float) -> Float
     spine = resample(backbone(surface, rng, bow=0.12))
     sigma = _thickness(surface, rng, 0.45, 1.1)
     crossing = rng.random() < 0.3
-    for index in range(int(rng.choice([1, 1, 1, 2, 3, 5]))):
+    for index in range(int(rng.choice([1, 1, 1, 1, 2, 3]))):
         if index == 0:
             line, fade = spine, 1.0
         else:
@@ -158,13 +160,15 @@ def _cut(
     # Set down firmly, lifted slowly, or the other way round.
     start, stop = (0.06, 0.4) if rng.random() < 0.5 else (0.25, 0.25)
     pressure = smoothstep(band.t, 0.0, start) * smoothstep(1 - band.t, 0.0, stop)
-    pressure *= 0.55 + 0.45 * along(band.t, rng, knots=6)
+    pressure *= 0.35 + 0.65 * along(band.t, rng, knots=7)
     gaps = along(band.t, rng, knots=14)
     if rng.random() < 0.35 and period is None:
         pressure *= smoothstep(gaps, 0.15, 0.35)
     if period is not None:
         beat = np.cos(band.t * np.float32(STEP * len(line) / period * 2 * np.pi) + 2 * gaps)
         pressure *= 0.25 + 0.75 * smoothstep(beat, -0.5, 0.4)
+    # A hard grain in its way, and it jumps: uneven in steps of a few pixels.
+    pressure *= 0.6 + 0.4 * along(band.t, rng, knots=int(np.clip(STEP * len(line) / 4, 8, 160)))
     width = sigma * (0.5 + 0.5 * pressure)
     across = band.offset / width
     core = np.exp(-0.5 * across**2)
@@ -181,7 +185,7 @@ def _cut(
 
 _Draw = Callable[[Surface, np.random.Generator, float], FloatMap]
 
-_CHANCES: tuple[tuple[float, _Draw], ...] = ((0.5, _hairlines), (0.7, _gouge), (0.9, _scuff), (1.0, _skips))
+_CHANCES: tuple[tuple[float, _Draw], ...] = ((0.62, _hairlines), (0.78, _gouge), (0.92, _scuff), (1.0, _skips))
 """How often each manner is drawn, summed up."""
 
 _WORDS = MappingProxyType(
