@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
@@ -171,8 +172,15 @@ def _flake(surface: Surface, intensity: float, rng: np.random.Generator) -> Floa
     lit = displace(towards[..., None], *(np.full(surface.shape, np.float32(1.4 * part)) for part in surface.light))
     edge = np.clip(towards - lit[..., 0], 0, 1)
     shine = 1 + np.float32(min(0.8, depth)) * (sheen + 1.1 * edge)
-    matter = _matter(surface, intensity, rng, 0.6) * shine[..., None]
+    matter = _matter(_here(surface, field), intensity, rng, 0.6) * shine[..., None]
     return _placed(surface, field, matter, intensity, rng, height=max(0.8, 0.16 * long))
+
+
+def _here(surface: Surface, field: FloatMap) -> Surface:
+    """Return the surface as bright as it is where the thing lies: in a scene of light and dark the median misleads."""
+    beneath = field > 0
+    level = float(surface.base[beneath].mean()) if beneath.any() else surface.level
+    return replace(surface, level=round(level, 2))
 
 
 def _placed(
