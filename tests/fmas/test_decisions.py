@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import json
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -206,22 +205,33 @@ def test_every_line_is_synced_before_it_counts_as_saved(layout, monkeypatch):
     assert layout.decisions.stat().st_size in synced
 
 
-def _append_many(out: str, first: int) -> None:
-    from pathlib import Path
+_MANY = """
+import sys
+from pathlib import Path
+from fmas.decisions import Decision, DecisionLog
+from fmas.layout import OutputLayout
+log = DecisionLog(OutputLayout(Path(sys.argv[1]), "tile"))
+for stem in range(int(sys.argv[2]), int(sys.argv[2]) + 25):
+    log.append(Decision(stem, "a" * 64, "drop", "n" * 300))
+"""
 
-    log = DecisionLog(OutputLayout(Path(out), "tile"))
+
+def _append_many(layout, first: int) -> None:
+    log = DecisionLog(layout)
     for stem in range(first, first + 25):
         log.append(Decision(stem, A, "drop", "n" * 300))
 
 
 def test_several_processes_and_threads_lose_nothing(layout):
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=_append_many, args=(str(layout.out), 100 * n)) for n in range(2)]
-    threads = [threading.Thread(target=_append_many, args=(str(layout.out), 1000 + 100 * n)) for n in range(2)]
-    for one in (*processes, *threads):
+    # Not multiprocessing: a spawned process imports this module by a name that only pytest knows.
+    arguments = [[sys.executable, "-c", _MANY, str(layout.out), str(100 * n)] for n in range(2)]
+    processes = [subprocess.Popen(one) for one in arguments]
+    threads = [threading.Thread(target=_append_many, args=(layout, 1000 + 100 * n)) for n in range(2)]
+    for one in threads:
         one.start()
-    for one in (*processes, *threads):
+    for one in threads:
         one.join()
+    assert [one.wait(timeout=60) for one in processes] == [0, 0]
     lines = [json.loads(line) for line in layout.decisions.read_bytes().splitlines()]
     assert sorted(line["stem"] for line in lines) == sorted(
         start + n for start in (0, 100, 1000, 1100) for n in range(25)

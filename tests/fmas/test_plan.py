@@ -36,7 +36,7 @@ def test_plan_survives_the_file(tmp_path):
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (None, "valid dictionary"),
+        (None, "expected settings by name"),
         ({"defects": []}, "at least 1 item"),
         ({"defects": [{"name": "x", "prompt": " "}]}, "pattern"),
         ({"defects": [{"name": "x", "prompt": "y", "severity": 2}]}, "less than or equal to 1"),

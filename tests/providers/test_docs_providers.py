@@ -36,7 +36,7 @@ def keys(model: type[BaseModel], prefix: str) -> set[str]:
 @pytest.mark.parametrize("page", OPTIONS)
 def test_settings_on_the_page_exist(page: str) -> None:
     section, models = OPTIONS[page]
-    known = set().union(*(keys(model, section) for model in models))
+    known = set().union({f"{section}.name"}, *(keys(model, section) for model in models))
     named = set(re.findall(rf"\b{section}\.[a-z_.]*[a-z_]", (PAGES / page).read_text(encoding="utf-8")))
     assert named
     assert named - known == set()
