@@ -13,7 +13,7 @@ import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, smoothstep
 from fmas.builtin.inpainter.lay import along_lay, grain_of, lay_of
-from fmas.builtin.inpainter.layers import Absorbance, absorb, busy, lightens, share_of_light, tinted
+from fmas.builtin.inpainter.layers import Absorbance, absorb, busy, lightens, share_of_light, tinted, within_light
 from fmas.builtin.inpainter.noise import fractal, streaks
 from fmas.builtin.inpainter.shapes import blob
 from fmas.builtin.inpainter.surface import Surface
@@ -61,7 +61,7 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
 
 def _patch(surface: Surface, rng: np.random.Generator, softness: tuple[float, float]) -> FloatMap:
     """Return a field that fades out within a share of its radius, ``(h, w)`` float32 in 0..1."""
-    field = blob(surface, rng, fill=(0.75, 1.0), roughness=rng.uniform(0.15, 0.4), detail=1.3)
+    field = blob(surface, rng, fill=(0.75, 1.0), roughness=rng.uniform(0.08, 0.24), detail=1.3)
     size = max(1.0, float(field.max()))
     ragged = fractal(surface.shape, rng, cell=max(3.0, 0.45 * size), octaves=4, persistence=0.6)
     width = max(1.5, rng.uniform(*softness) * size)
@@ -96,11 +96,12 @@ def _shaded(surface: Surface, intensity: float, rng: np.random.Generator, hue: A
     size = max(4.0, 1.3 * surface.reach)
     cloud = np.clip(0.85 + 0.25 * fractal(surface.shape, rng, cell=size, octaves=3), 0.35, 1.2)
     drift = fractal(surface.shape, rng, cell=size, octaves=2)
-    lighter = lightens(surface, rng, 0.4)
+    lighter = lightens(surface, rng, 0.25)
     depth = surface.depth(intensity, rng.uniform(0.35, 0.55) * busy(surface))
     if lighter:
         return _lightened(surface, patch * cloud, depth, hue)
     painted = absorb(surface, patch * cloud, share_of_light(depth, 0.75), hue)
+    painted = within_light(surface, painted, 0.7 * intensity) if painted.shape[2] == 1 else painted
     if painted.shape[2] == 1:
         return painted
     # Where it drifts, what one channel loses another keeps.
@@ -139,9 +140,9 @@ def _ground(surface: Surface, intensity: float, rng: np.random.Generator, hue: A
     across = angle + (np.pi / 2 if rng.random() < 0.7 else 0.0) + rng.normal(0, 0.12)
     patch = _front(surface, rng, across) if rng.random() < 0.65 else _patch(surface, rng, (0.1, 0.5))
     depth = surface.depth(intensity, rng.uniform(0.35, 0.55) * busy(surface))
-    brighter = lightens(surface, rng, 0.6)
+    brighter = lightens(surface, rng, 0.25)
     depth = depth if brighter else share_of_light(depth)
-    stronger = rng.random() < 0.65
+    stronger = rng.random() < 0.4
     texture = surface.base - blur(surface.base, 4.0 * max(1.0, surface.scale))
     # A tool reaches the surface's texture, not what is printed or joined there.
     limit = np.float32(4 * np.median(np.abs(texture[::2, ::2])) + 2)
