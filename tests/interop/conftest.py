@@ -102,7 +102,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Written:
 def held_out(tmp_path_factory: pytest.TempPathFactory) -> Written:
     """Two pairs of each photograph, some photographs held out, and some candidates rejected, but not of every pair."""
     folder = tmp_path_factory.mktemp("held_out")
-    written = write_data_set(folder, per_image=2, holdout_good=0.3, refine={"min_area": 150})
+    written = write_data_set(folder, per_image=2, holdout_good=0.3, refine={"min_area": 60})
     assert len(written.pairs) + 2 * len(written.held_out) == 16
     assert len(written.held_out) >= 2
     assert {bool(row["rejections"]) for row in written.pairs} == {True, False}
