@@ -1,4 +1,4 @@
-"""Where ``fmas`` meets other people's models and SDKs; nothing is registered yet."""
+"""Where ``fmas`` meets other people's models and SDKs: language models, SAM, diffusers, LPIPS."""
 
 __all__ = ["__version__"]
 
