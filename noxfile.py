@@ -6,10 +6,13 @@ names all that a session needs.
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Concatenate, ParamSpec, cast
 
 import nox
 
@@ -39,6 +42,27 @@ QUIET_HOUSE = {
     # No test may download anything.
     "HF_HUB_OFFLINE": "1",
 }
+
+
+ROOMY = 60e9
+"""Bytes free on the disk from which on an environment of gigabytes is kept for the next time."""
+
+P = ParamSpec("P")
+
+
+def leaves_room(check: Callable[Concatenate[nox.Session, P], None]) -> Callable[Concatenate[nox.Session, P], None]:
+    """Take a session's environment away once it has passed, unless the disk is roomy.
+
+    All environments together hold 14 GB; on a CI machine the last of them once found the disk full.
+    """
+
+    @functools.wraps(check)
+    def checked(session: nox.Session, *arguments: P.args, **named: P.kwargs) -> None:
+        check(session, *arguments, **named)
+        if shutil.disk_usage(ROOT).free < ROOMY:
+            shutil.rmtree(session.virtualenv.location, ignore_errors=True)
+
+    return cast("Callable[Concatenate[nox.Session, P], None]", checked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +125,7 @@ def install(session: nox.Session, *arguments: str) -> None:
 
 
 @nox.session
+@leaves_room
 def tests(session: nox.Session) -> None:
     """Run the default suite over all packages and examples; arguments go to pytest, e.g. `-- --cov -k mask`."""
     install(session, *EDITABLE, *EDITABLE_EXAMPLES, *TEST_TOOLS, "psutil")
@@ -113,6 +138,7 @@ def tests(session: nox.Session) -> None:
 # A reused environment would already hold pytest, whose dependencies could hide one that the wheel forgot to declare.
 @nox.session(reuse_venv=False)
 @nox.parametrize("package", [nox.param(package, id=package.folder) for package in PACKAGES])
+@leaves_room
 def isolated(session: nox.Session, package: Package) -> None:
     """Install one package's wheel alone, import it before pytest arrives, then run its tests."""
     wheels = Path(session.create_tmp()).resolve() / package.folder
@@ -145,6 +171,7 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
+@leaves_room
 def types(session: nox.Session) -> None:
     """Check all packages, the examples and this file with mypy's strict rules."""
     install(session, *EDITABLE, *EDITABLE_EXAMPLES, "mypy", "types-PyYAML", "nox")
@@ -161,6 +188,7 @@ def imports(session: nox.Session) -> None:
 
 
 @nox.session
+@leaves_room
 def docs(session: nox.Session) -> None:
     """Build the documentation into `site/`; a broken link or reference is an error. `-- serve` shows it instead."""
     install(session, "-e", "packages/fmas", "-e", "packages/evaluate", "-r", "docs/requirements.txt")
@@ -169,6 +197,7 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+@leaves_room
 def interop(session: nox.Session) -> None:
     """Read freshly made data sets with anomalib and Hugging Face datasets (2 GB to install, offline to run)."""
     install(session, "-e", "packages/fmas", "anomalib", "datasets>=5", "pytest", "hypothesis")
@@ -176,6 +205,7 @@ def interop(session: nox.Session) -> None:
 
 
 @nox.session
+@leaves_room
 def providers(session: nox.Session) -> None:
     """Ask the real SDKs of OpenAI, Anthropic and diffusers, offline: a fake service, tiny models (2 GB to install)."""
     install(session, "-e", "packages/fmas", "-e", "packages/fmas-providers[openai,anthropic,diffusers]", *TEST_TOOLS)
@@ -183,6 +213,7 @@ def providers(session: nox.Session) -> None:
 
 
 @nox.session
+@leaves_room
 def vision(session: nox.Session) -> None:
     """Run what needs torchvision: WDAM in foreign ResNets, SAM, LPIPS; ONNX and hub (2 GB to install, offline)."""
     outside = ("torchvision", "timm", "transformers", "onnx", "onnxruntime", "onnxscript")
@@ -194,6 +225,7 @@ def vision(session: nox.Session) -> None:
 
 
 @nox.session
+@leaves_room
 def kernels(session: nox.Session) -> None:
     """Compile every CUDA kernel of wdam with NVRTC and read its resource report; needs no GPU (1 GB to install)."""
     # Pinned here and not in constraints.txt, where it would fight with the NVRTC that a CUDA build of torch brings: a
