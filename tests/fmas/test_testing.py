@@ -331,6 +331,52 @@ def test_segmenter_that_is_not_deterministic():
     assert "at every call" in breach(check_segmenter, component)
 
 
+class BatchToySegmenter(ToySegmenter):
+    batch_size = 3
+
+    def segment_many(self, images):
+        return [self.segment(image) for image in images]
+
+
+def test_segmenter_that_takes_several_at_once():
+    check_segmenter(BatchToySegmenter())
+
+
+def inverted(self, images):
+    return [dataclasses.replace(one, mask=~one.mask | (one.kind == "texture")) for one in map(self.segment, images)]
+
+
+def from_the_left(self, images):
+    images[0][0, 0] = 0
+    return [self.segment(image) for image in images]
+
+
+@pytest.mark.parametrize(
+    ("member", "words"),
+    [
+        ({"batch_size": 0}, "at least 1 as batch_size"),
+        ({"batch_size": "3"}, "at least 1 as batch_size"),
+        ({"segment_many": lambda self, images: [self.segment(images[0])]}, "one foreground per picture, 6"),
+        ({"segment_many": lambda self, images: [self.segment(image) for image in images[::-1]]}, "in a batch"),
+        ({"segment_many": inverted}, "the same foreground of a disc in a batch as alone"),
+        ({"segment_many": from_the_left}, "changed values"),
+    ],
+)
+def test_segmenter_whose_batches_break_a_clause(member, words):
+    assert words in breach(check_segmenter, variant(BatchToySegmenter, **member))
+
+
+def test_segmenter_whose_batches_differ_in_the_last_bits():
+    def flip_one(self, images):
+        found = [self.segment(image) for image in images]
+        found[0].mask[30, 20] ^= True
+        return found
+
+    component = variant(BatchToySegmenter, segment_many=flip_one)
+    assert "in a batch as alone" in breach(check_segmenter, component)
+    check_segmenter(component, tolerance=0.001)
+
+
 # Inpainter ------------------------------------------------------------------------------------------------------------
 
 

@@ -59,6 +59,36 @@ def test_a_service_that_says_again_at_once_is_not_asked_for_ever():
     assert len(asked) < 50
 
 
+def test_calls_that_came_to_nothing_count_as_waiting():
+    now, waits = [0.0], []
+
+    def work():
+        now[0] += 12  # a call that times out
+        raise BusyError
+
+    with pytest.raises(PatienceEndedError) as ended:
+        Backoff(30, sleep=waits.append, clock=lambda: now[0]).call(work, lambda error: Busy("no answer in time"))
+    assert (ended.value.tries, waits) == (3, [0.5, 1.0])
+
+
+def test_several_calls_share_one_patience():
+    waits, left = [], [1] * 6
+
+    def work():
+        if left:
+            left.pop()
+            raise BusyError
+        return "answer"
+
+    backoff = Backoff(20, sleep=waits.append)
+    assert backoff.call(work, lambda error: Busy("busy", 3.0)) == "answer"
+    left += [1] * 6
+    with pytest.raises(PatienceEndedError):
+        backoff.call(work, lambda error: Busy("busy", 3.0))
+    assert waits == [3.0] * 6
+    assert backoff.renewed().call(work, lambda error: Busy("busy", 1.0)) == "answer"
+
+
 def test_other_errors_pass():
     def work():
         raise KeyError("mine")

@@ -138,12 +138,23 @@ def test_the_request_carries_question_schema_key_and_photograph(spoken):
             "prompt",
             "negative_prompt",
             "severity",
+            "placement",
         }
     )
+    assert any("placement, where on the product it lies" in text for text in texts)
+    assert defect["properties"]["placement"]["enum"] == ["auto", "anywhere", "edge", "inside"]
     assert defect["properties"]["kind"]["enum"] == [kind.value for kind in DefectKind]
     assert schema["additionalProperties"] is defect["additionalProperties"] is False
     with Image.open(io.BytesIO(base64.b64decode(spoken.image(asked.body)))) as picture:
         assert picture.size == (1024, 512)
+
+
+def test_where_a_defect_lies_reaches_the_plan(spoken, answer):
+    said = {"name": "burr", "kind": "other", "prompt": "a burr", "negative_prompt": "", "severity": 0.4}
+    placed = [said | {"placement": place} for place in ("edge", "inside", "auto")]
+    spoken.server.answers = [answer(content={"defects": [*placed, said]})]
+    plan = spoken.llm().plan(PlanRequest("metal screw"))
+    assert [defect.placement for defect in plan.defects] == ["edge", "inside", "auto", "auto"]
 
 
 def test_a_model_without_images_gets_none(spoken):
@@ -189,6 +200,7 @@ BAD = [
     {"defects": [{"name": "x", "prompt": "y", "kind": "gremlin"}]},
     {"defects": [{"name": "x", "prompt": "y", "kind": "dent", "severity": 7}]},
     {"defects": ["scratch"]},
+    {"defects": [{"name": "x", "prompt": "y", "kind": "dent", "placement": "outside"}]},
 ]
 
 
@@ -283,6 +295,18 @@ def test_a_retry_after_of_an_hour_does_not_hang(spoken, answer):
     with pytest.raises(PlanError, match="and the wish to wait 3600 s after 1 tries"):
         spoken.llm().plan(PlanRequest("cup"))
     assert spoken.waits == []
+
+
+def test_patience_is_for_the_question_and_its_repair_together(spoken, answer):
+    busy = [answer(status=503)] * 5
+    spoken.server.answers = [*busy, answer(content="no json"), *busy, answer()]
+    with pytest.raises(PlanError, match=r"got 503 .* after \d tries and .* s of waiting; run again later"):
+        spoken.llm().plan(PlanRequest("cup"))
+    assert spoken.waits == [0.5, 1, 2, 4, 8, 0.5, 1, 2, 4]  # another 8 would make it 31
+    spoken.server.answers = [answer(status=503), answer()]
+    spoken.waits.clear()
+    assert len(spoken.llm().plan(PlanRequest("cup")).defects) == 2  # the next question has its own
+    assert spoken.waits == [0.5]
 
 
 def test_timeout(spoken, answer):

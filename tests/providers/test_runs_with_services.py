@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,3 +59,36 @@ def test_llm_is_asked_once_and_counted(config: Callable[..., RunConfig], fake_ll
     assert validate_output(first.out).problems == ()
     texts = [path.read_bytes() for path in first.out.rglob("*") if path.is_file()]
     assert not any(KEY.encode() in text for text in texts)
+
+
+@pytest.mark.parametrize("service", ["openai", "anthropic"])
+@pytest.mark.parametrize("status", [200, 401])
+def test_no_output_holds_the_key_whoever_is_asked_and_whatever_it_answers(
+    service: str, status: int, config: Callable[..., RunConfig], fake_llm: Any, tmp_path: Path
+) -> None:
+    """The command itself, in a process of its own, at a service that repeats the key in every answer."""
+    pytest.importorskip(service)
+    key = f"sk-{service}-0123456789"
+    said = f"a flaw, whatever {key} means"
+    plan = {"defects": [{"name": said, "prompt": said, "kind": "scratch", "negative_prompt": said, "severity": 0.5}]}
+    body = json.dumps({"error": {"message": f"Incorrect API key provided: {key}"}}).encode()
+    answers = importlib.import_module("fake_llm_server").Answer
+    fake_llm.answers = [answers(content=plan) if status == 200 else answers(status=status, raw=body)]
+    out = tmp_path / "said"
+    command = [sys.executable, "-m", "fmas", "run", str(config().images), "--out", str(out), "--object", "screw"]
+    base_url = f"{fake_llm.address}/v1" if service == "openai" else fake_llm.address
+    done = subprocess.run(
+        [*command, "--llm", service, "--set", f"llm.base_url={base_url}", "--candidates", "1", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env=os.environ | {f"{service.upper()}_API_KEY": key},
+    )
+    assert len(fake_llm.asked) == 1, done.stderr
+    assert key in json.dumps(fake_llm.asked[0].headers)
+    assert done.returncode == (0 if status == 200 else 1), done.stderr
+    written = {path.name: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert ("plan.json" in written) == (status == 200)
+    everything = [done.stdout.encode(), done.stderr.encode(), *written.values(), *(name.encode() for name in written)]
+    assert not any(key.encode() in text for text in everything)

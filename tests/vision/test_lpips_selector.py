@@ -97,3 +97,22 @@ def test_missing_weights_say_how_to_fetch_them_once(tmp_path, monkeypatch):
 def test_the_fingerprint_tells_networks_apart_but_not_devices():
     assert judge().fingerprint().digest() != judge(net="squeeze").fingerprint().digest()
     assert "device" not in judge().fingerprint().config
+
+
+def test_diagnose_tells_device_network_and_weights(tmp_path, monkeypatch):
+    import torch
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *_, **__: pytest.fail("fetched"))
+    diagnose = importlib.import_module("fmas_providers.lpips.selector").diagnose
+    found = diagnose({"device": "cpu", "backbone": "random", "net": "squeeze"})
+    assert found["device"].startswith("cpu (")
+    assert (found["network"], found["weights"].split(":")[0]) == ("squeeze", "random")
+    with pytest.raises(ComponentError, match=r"expected the backbone's weights in .*vgg16-397923af\.pth, got none"):
+        diagnose({"device": "cpu", "net": "vgg"})
+    place = tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(bytes(30_000_000))
+    assert diagnose({"device": "cpu", "net": "vgg"})["weights"] == f"0.03 GB in {place}"
+    with pytest.raises(ConfigError, match="expected device auto, cpu"):
+        diagnose({"device": "gpu", "backbone": "random"})

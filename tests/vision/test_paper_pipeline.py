@@ -110,8 +110,9 @@ def test_killed_resumed_and_valid(service, models, photographs, tmp_path):
     assert len(service.asked) == 1
     assert service.asked[0].path == "/v1/responses"
 
-    _run_and_kill(command(photographs, models, broken), environment(service), broken)
-    again = called(command(photographs, models, broken), environment(service))
+    in_batches = [*command(photographs, models, broken), "--set", "segmenter.batch_size=3"]  # no part of the identity
+    _run_and_kill(in_batches, environment(service), broken)
+    again = called(in_batches, environment(service))
     assert again.returncode in (0, 3), again.stderr
     assert tree(broken) == tree(whole)
     assert len(service.asked) == 2  # once for each folder, however often it is run
@@ -142,3 +143,24 @@ def _run_and_kill(arguments, env, out):
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
+
+
+def test_doctor_looks_at_all_of_them_and_shows_no_key(service, models, tmp_path):
+    """Device and weights are told where torchvision imports, too."""
+    arguments = [
+        *(sys.executable, str(HERE / "paper_pipeline.py"), "doctor", "--deep", "--json"),
+        *("--set", "llm.name=openai", "--set", "segmenter.name=sam", "--set", "inpainter.name=diffusers"),
+        *("--set", f"segmenter.checkpoint={models / 'sam_vit_tiny.pth'}", "--set", "selector.name=lpips"),
+        *("--set", f"inpainter.model={models / 'tiny-sd'}", "--set", "selector.backbone=random"),
+    ]
+    done = called(arguments, environment(service) | {"TORCH_HOME": str(tmp_path)})
+    assert done.stdout.startswith("{"), done.stderr
+    said = json.loads(done.stdout)
+    rows = {f"{row['kind']} {row['name']}": row for row in said["deep"]}
+    for name in ("llm openai", "segmenter sam", "inpainter diffusers", "selector lpips"):
+        assert (rows[name]["error"], rows[name]["wanted"]) == (None, True), name
+    assert rows["segmenter sam"]["found"]["weights"].endswith(f"GB in {models / 'sam_vit_tiny.pth'}")
+    assert rows["selector lpips"]["found"]["weights"].startswith("random")
+    assert "hf download" in rows["segmenter sam-hf"]["error"]  # not named, so looked at with its defaults
+    assert KEY not in done.stdout + done.stderr
+    assert said["problems"] == []

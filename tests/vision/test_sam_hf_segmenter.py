@@ -157,6 +157,55 @@ def test_proposals_have_the_pictures_size_and_three_masks_a_question(models, nam
     assert {proposal.mask.shape for proposal in proposals} == {(51, 77)}
 
 
+def proposals_of(component, images, monkeypatch):
+    """Return what the network proposes for each picture, and how many pictures went through its encoder each time."""
+    module = importlib.import_module("fmas_providers.transformers_sam.segmenter")
+    component.segment(images[0])  # loads the network
+    seen, encoded = [], []
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "choose_foreground", lambda proposals, *_: seen.append(proposals))
+        hook = component._loaded[0].vision_encoder.register_forward_hook(
+            lambda _, given, named, __: encoded.append(len(given[0] if given else named["pixel_values"])),
+            with_kwargs=True,
+        )
+        component.segment_many(images)
+        hook.remove()
+    return seen, encoded
+
+
+@pytest.mark.parametrize("name", SAVE)
+def test_pictures_of_any_sizes_are_embedded_together_and_get_what_they_would_alone(models, name, monkeypatch):
+    images = [photograph(), photograph(61, 47), photograph(90, 120), photograph()[:, ::-1], photograph(64, 64)]
+    alone, one_by_one = proposals_of(segmenter(models / name, batch_size=1), images, monkeypatch)
+    together, in_batches = proposals_of(segmenter(models / name, batch_size=3), images, monkeypatch)
+    assert (one_by_one, in_batches) == ([1] * 5, [3, 2])
+    for some, others in zip(alone, together, strict=True):
+        assert len(some) == len(others) == 6
+        for proposal, other in zip(some, others, strict=True):
+            assert np.array_equal(proposal.mask, other.mask)
+            assert proposal.predicted_iou == pytest.approx(other.predicted_iou, abs=1e-6)
+    assert len({proposal.mask.tobytes() for some in alone for proposal in some}) > 5  # no trivial masks
+
+
+@pytest.mark.parametrize("name", SAVE)
+def test_conformance_in_batches(models, name):
+    loose = {"least_score": 0.0, "min_area": 0.001, "max_area": 1.0}
+    component = segmenter(models / name, batch_size=4, ranking=loose)
+    assert component.batch_size == 4
+    check_segmenter(component)
+
+
+def test_how_many_at_once_by_default(models):
+    import torch
+
+    from fmas_providers.devices import batch_size_for
+
+    assert segmenter(models / "sam").batch_size == 1
+    assert batch_size_for(None, torch.device("cuda")) == 4
+    assert batch_size_for(7, torch.device("cpu")) == 7
+    assert segmenter(models / "sam", batch_size=8).fingerprint() == segmenter(models / "sam").fingerprint()
+
+
 class FakeSam3:
     """What SAM 3's model and processor answer, for the question alone: a tiny one with random weights takes minutes."""
 
@@ -176,7 +225,7 @@ class FakeSam3Processor:
         self.asked = []
 
     def __call__(self, *, images, text, return_tensors):
-        self.asked.append((images.shape, text, return_tensors))
+        self.asked.append(([image.shape for image in images], text, return_tensors))
         processor = self
 
         class Inputs(dict):
@@ -187,24 +236,36 @@ class FakeSam3Processor:
         return Inputs()
 
     def post_process_instance_segmentation(self, output, *, threshold, mask_threshold, target_sizes):
-        assert (output, mask_threshold, target_sizes) == ("output", 0.5, [(50, 70)])
-        assert threshold == 0.4
-        return [self.found]
+        import torch
+
+        assert (output, mask_threshold, threshold) == ("output", 0.5, 0.4)
+        return [
+            {
+                "masks": torch.nn.functional.interpolate(self.found["masks"][None].float(), size)[0] > 0.5,
+                "scores": self.found["scores"],
+            }
+            for size in target_sizes
+        ]
 
 
 def test_sam3_is_asked_for_the_product_by_name(tmp_path):
     import torch
 
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "sam3"}))
-    component = segmenter(tmp_path, object="metal screw", threshold=0.4)
+    component = segmenter(tmp_path, object="metal screw", threshold=0.4, batch_size=2)
     part = torch.zeros(2, 50, 70, dtype=torch.bool)
     part[0, 10:40, 5:30] = True
     part[1, 10:40, 40:65] = True
     processor = FakeSam3Processor(part, torch.tensor([0.9, 0.85]))
     component._loaded = (FakeSam3(), processor)
     found = component.segment(photograph())
-    assert processor.asked == [((50, 70, 3), "metal screw", "pt")]
+    assert processor.asked == [([(50, 70, 3)], ["metal screw"], "pt")]
     assert (found.mask == part.any(dim=0).numpy()).all()
+    several = component.segment_many([photograph(), photograph(100, 140), photograph()])
+    assert [one.mask.shape for one in several] == [(50, 70), (100, 140), (50, 70)]
+    assert processor.asked[1][0] == [(50, 70, 3), (100, 140, 3)]  # two at once, as batch_size says
+    assert processor.asked[1][1] == ["metal screw"] * 2
+    assert (several[2].mask == found.mask).all()
     assert component.fingerprint().config["object"] == "metal screw"
 
 
@@ -246,6 +307,21 @@ def test_missing_models(tmp_path, models, monkeypatch):
     (tmp_path / "config.json").write_bytes((models / "sam" / "config.json").read_bytes())
     with pytest.raises(ComponentError, match=r"expected to load .* as SamModel"):
         segmenter(tmp_path).segment(photograph())
+
+
+def test_diagnose_tells_device_and_weights_and_loads_nothing(models, monkeypatch):
+    import transformers
+
+    module = importlib.import_module("fmas_providers.transformers_sam.segmenter")
+    monkeypatch.setattr(transformers.SamModel, "from_pretrained", lambda *_, **__: pytest.fail("loaded"))
+    found = module.diagnose({"model": str(models / "sam"), "device": "cpu"})
+    assert found["device"].startswith("cpu (")
+    assert found["weights"].endswith(f"GB in {models / 'sam'}")
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ConfigError, match="hf download nobody/nothing"):
+        module.diagnose({"model": "nobody/nothing", "device": "cpu"})
+    with pytest.raises(ConfigError, match="expected device auto, cpu"):
+        module.diagnose({"model": str(models / "sam"), "device": "gpu"})
 
 
 def test_wrong_options(models):

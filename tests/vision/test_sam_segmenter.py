@@ -109,23 +109,89 @@ def test_the_picture_is_embedded_once_for_both_questions(checkpoint):
     assert calls == [1]
 
 
+def test_pictures_of_any_sizes_are_embedded_together_as_set_image_would_alone(checkpoint):
+    import segment_anything
+    import torch
+
+    from fmas_providers.segment_anything.embedding import embedded
+
+    component = segmenter(checkpoint)
+    component.segment(photograph())
+    network, encoded = component._network, []
+    images = [photograph(), photograph(61, 47), np.ascontiguousarray(photograph(120, 90)[::-1])]
+    points, labels = np.array([[20.0, 30.0]]), np.array([1])
+    alone = segment_anything.SamPredictor(network)
+    with torch.inference_mode():
+        network.image_encoder.register_forward_hook(lambda _, given, __: encoded.append(len(given[0])))
+        for number, predictor in enumerate(embedded(network, images, batch_size=2)):
+            alone.set_image(images[number])
+            assert predictor.original_size == alone.original_size
+            assert tuple(predictor.input_size) == tuple(alone.input_size)
+            assert torch.equal(predictor.features, alone.features)
+            masks, ratings, _ = predictor.predict(point_coords=points, point_labels=labels)
+            others, other_ratings, _ = alone.predict(point_coords=points, point_labels=labels)
+            assert np.array_equal(masks, others)
+            assert np.array_equal(ratings, other_ratings)
+    assert encoded == [2, 1, 1, 1, 1]  # two at once; each alone; the third
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"), [({}, 1), ({"batch_size": 3}, 3), ({"batch_size": 3, "mode": "everything"}, 1)]
+)
+def test_how_many_pictures_at_once(checkpoint, options, expected):
+    component = segmenter(checkpoint, **options)
+    assert component.batch_size == expected
+    assert component.fingerprint().config.get("batch_size") is None
+
+
+@pytest.mark.parametrize("mode", ["prompt", "everything"])
+@pytest.mark.usefixtures("boxes")
+def test_half_precision_is_for_the_encoder_alone(checkpoint, mode):
+    import torch
+
+    options = {"mode": mode} | (LOOSE if mode == "everything" else {})
+    component = segmenter(checkpoint, dtype="bfloat16", **options)
+    component.segment(photograph())
+    network, seen = component._network, []
+    assert {one.dtype for one in network.image_encoder.parameters()} == {torch.bfloat16}
+    assert {one.dtype for one in network.mask_decoder.parameters()} == {torch.float32}
+    network.mask_decoder.register_forward_pre_hook(
+        lambda _, __, named: seen.append(named["image_embeddings"].dtype), with_kwargs=True
+    )
+    component.segment(photograph())
+    assert set(seen) == {torch.float32}
+    assert component.fingerprint().digest() != segmenter(checkpoint, **options).fingerprint().digest()
+
+
+def test_conformance_in_batches(checkpoint):
+    loose = {"least_score": 0.0, "min_area": 0.001, "max_area": 1.0}
+    check_segmenter(segmenter(checkpoint, batch_size=4, ranking=loose))
+
+
+def test_diagnose_tells_device_and_weights_and_loads_nothing(checkpoint, monkeypatch):
+    import torch
+
+    module = importlib.import_module("fmas_providers.segment_anything.segmenter")
+    monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("loaded"))
+    found = module.diagnose({"checkpoint": str(checkpoint), "device": "cpu"})
+    assert found["device"].startswith("cpu (")
+    assert found["weights"] == f"0.00 GB in {checkpoint}"
+    with pytest.raises(ConfigError, match=r"--set segmenter\.checkpoint=PATH"):
+        module.diagnose({})
+    with pytest.raises(ConfigError, match="expected device auto, cpu"):
+        module.diagnose({"checkpoint": str(checkpoint), "device": "gpu"})
+
+
 def test_what_sam_finds_becomes_the_foreground(checkpoint, monkeypatch):
     import segment_anything
 
     part = (photograph() == (60, 70, 90)).all(axis=2)
 
-    class Sure:
-        def __init__(self, network):
-            pass
+    def sure(self, *, point_coords, point_labels, multimask_output):
+        assert multimask_output
+        return np.stack([~part, part, np.ones_like(part)]), np.array([0.99, 0.9, 0.95]), None
 
-        def set_image(self, image):
-            assert image.flags.c_contiguous
-
-        def predict(self, *, point_coords, point_labels, multimask_output):
-            assert multimask_output
-            return np.stack([~part, part, np.ones_like(part)]), np.array([0.99, 0.9, 0.95]), None
-
-    monkeypatch.setattr(segment_anything, "SamPredictor", Sure)
+    monkeypatch.setattr(segment_anything.SamPredictor, "predict", sure)
     found = segmenter(checkpoint).segment(photograph())
     assert found.kind == "object"
     assert (found.mask == part).all()

@@ -10,7 +10,7 @@ from fmas.errors import ConfigError
 if TYPE_CHECKING:  # options name precisions, and must be readable where torch is not
     import torch
 
-__all__ = ["DTypeName", "describe_device", "resolve_device", "resolve_dtype"]
+__all__ = ["DTypeName", "batch_size_for", "describe_device", "resolve_device", "resolve_dtype"]
 
 DTypeName: TypeAlias = Literal["auto", "float32", "float16", "bfloat16"]
 
@@ -61,6 +61,19 @@ def describe_device(name: str) -> str:
         return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
     free, total = torch.cuda.mem_get_info(device)
     return f"{device} ({torch.cuda.get_device_name(device)}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free)"
+
+
+def batch_size_for(given: int | None, device: torch.device) -> int:
+    """Return how many pictures go through a network at once.
+
+    Args:
+        given: The option; ``None`` for 4 on a GPU and 1 elsewhere: a CPU is busy with one, and computing one at a time
+            keeps every last bit independent of which pictures happen to be neighbours.
+        device: Where the network is.
+    """
+    if given is not None:
+        return given
+    return 4 if device.type == "cuda" else 1
 
 
 def resolve_dtype(

@@ -6,7 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from fmas import hookimpl
-from fmas.specs import InpainterSpec, LLMSpec, SegmenterSpec, SelectorSpec
+from fmas.specs import DetectorSpec, InpainterSpec, LLMSpec, SegmenterSpec, SelectorSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fmas.specs import Options
 
 __all__ = [
+    "fmas_register_detectors",
     "fmas_register_inpainters",
     "fmas_register_llms",
     "fmas_register_segmenters",
@@ -126,5 +127,36 @@ def fmas_register_selectors() -> list[SelectorSpec]:
             install=_install("lpips"),
             diagnose=_diagnose("lpips.selector"),
             elsewhere=True,
+        ),
+    ]
+
+
+@hookimpl
+def fmas_register_detectors() -> list[DetectorSpec]:
+    """Return the detectors."""
+    return [
+        DetectorSpec(
+            "unet",
+            "A compact U-Net that looks through WDAM and learns from the masks; from scratch, in minutes on a CPU.",
+            _create("detectors.unet.detector"),
+            requires=("torch", "wdam", "safetensors"),
+            install=_install("detector"),
+            diagnose=_diagnose("detectors.unet.detector"),
+        ),
+        DetectorSpec(
+            "cutpaste",
+            "The paper's: normal, CutPaste scar or FMAS anomaly, by a WideResNet that looks through WDAM.",
+            _create("detectors.cutpaste.detector"),
+            requires=("torch", "wdam", "safetensors", "timm"),
+            install=_install("cutpaste"),
+            diagnose=_diagnose("detectors.cutpaste.detector"),
+        ),
+        DetectorSpec(
+            "onnx",
+            "What `fmas export --onnx` wrote, without torch.",
+            _create("detectors.onnx.detector"),
+            requires=("onnxruntime",),
+            install=_install("onnx"),
+            diagnose=_diagnose("detectors.onnx.detector"),
         ),
     ]

@@ -7,14 +7,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fmas.config import RunConfig
     from fmas.hookspecs import hookimpl
+    from fmas.pairs import PairDataset
     from fmas.pipeline import synthesize
 
-__all__ = ["RunConfig", "__version__", "hookimpl", "synthesize"]
+__all__ = ["PairDataset", "RunConfig", "__version__", "hookimpl", "synthesize"]
 
 __version__ = "0.1.0.dev0"
 
 # Resolved on first use: `fmas --help` and plugin discovery must not pay for numpy and pydantic.
-_HOMES = {"RunConfig": "fmas.config", "hookimpl": "fmas.hookspecs", "synthesize": "fmas.pipeline"}
+_HOMES = {
+    "PairDataset": "fmas.pairs",
+    "RunConfig": "fmas.config",
+    "hookimpl": "fmas.hookspecs",
+    "synthesize": "fmas.pipeline",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -11,7 +11,8 @@
     ├── ComponentError             a component returned what its contract forbids
     ├── ImageError                 a file that cannot be used as an image
     ├── PlanError                  no usable prompt plan
-    └── OutputError                the output folder cannot be used
+    ├── OutputError                the output folder cannot be used
+    └── ModelError                 a model folder cannot be used
 
 A message has three parts: what was expected, what arrived, what to do.
 """
@@ -26,6 +27,7 @@ __all__ = [
     "ConfigError",
     "FmasError",
     "ImageError",
+    "ModelError",
     "OutputError",
     "PlanError",
     "PluginError",
@@ -69,6 +71,10 @@ class PlanError(FmasError):
 
 class OutputError(FmasError):
     """The output folder cannot be used: another run's, locked, not writable, full."""
+
+
+class ModelError(FmasError):
+    """A model folder cannot be used: foreign, unfinished, truncated, of another version."""
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -23,7 +23,7 @@ from fmas.types import (
     RGBImage,
 )
 
-__all__ = ["LLM", "Component", "Detector", "Inpainter", "Segmenter", "Selector"]
+__all__ = ["LLM", "BatchSegmenter", "Component", "Detector", "Inpainter", "Segmenter", "Selector"]
 
 
 @runtime_checkable
@@ -50,6 +50,20 @@ class Segmenter(Component, Protocol):
 
     def segment(self, image: RGBImage) -> Foreground:
         """Return the foreground of ``image`` (``(H, W, 3)`` uint8); its mask has the image's size and is not empty."""
+        ...
+
+
+@runtime_checkable
+class BatchSegmenter(Segmenter, Protocol):
+    """A segmenter that is faster with several photographs at once; found by ``isinstance``."""
+
+    @property
+    def batch_size(self) -> int:
+        """How many photographs it likes at once, from 1; it must take fewer as well."""
+        ...
+
+    def segment_many(self, images: Sequence[RGBImage]) -> Sequence[Foreground]:
+        """Return for each image, in order, what :meth:`segment` would; the images may differ in size."""
         ...
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fmas.components import ComponentHandle
 from fmas.errors import ComponentError
-from fmas.protocols import Segmenter
+from fmas.protocols import BatchSegmenter, Segmenter
 from fmas.samples import Sample
 from fmas.stages import Resources
 from fmas.types import Fingerprint, Foreground, RGBImage
@@ -20,17 +20,32 @@ _KINDS = ("object", "texture")
 
 
 class SegmentStage:
-    """Gives every photograph its foreground.
+    """Gives every photograph its foreground; several at once where the segmenter can do that.
 
     Args:
         segmenter: The component.
     """
 
     name = "segment"
-    batch_size = 1
 
     def __init__(self, segmenter: ComponentHandle[Segmenter]) -> None:
         self._segmenter = segmenter
+
+    @property
+    def batch_size(self) -> int:
+        """As many as the component likes, one if it takes them one by one; creates the component.
+
+        Raises:
+            ComponentError: If the component likes no number of them.
+        """
+        component = self._segmenter.get()
+        size: object = component.batch_size if isinstance(component, BatchSegmenter) else 1
+        if not isinstance(size, int) or size < 1:
+            raise ComponentError(
+                f"expected a whole number from 1 as the segmenter's batch_size, got {size!r}; check it with "
+                "fmas.testing.check_segmenter"
+            )
+        return size
 
     @property
     def resources(self) -> Resources:
@@ -38,22 +53,35 @@ class SegmentStage:
         return self._segmenter.resources()
 
     def setup(self) -> None:
-        """Create the segmenter."""
-        self._segmenter.get()
+        """Create the segmenter, and see that its batch size is one."""
+        _ = self.batch_size
 
     def process(self, batch: Sequence[Sample]) -> list[Sample]:
         """Segment each sample but those held out."""
-        return [self._process_one(sample) for sample in batch]
+        images = [sample.image for sample in batch if sample.image is not None and not sample.held_out]
+        foregrounds = iter(self._segment(images))
+        return [
+            sample
+            if sample.image is None or sample.held_out
+            else replace(sample, foreground=checked_foreground(next(foregrounds), sample.image))
+            for sample in batch
+        ]
 
     def fingerprint(self) -> Fingerprint:
         """Return the segmenter's."""
         return self._segmenter.fingerprint()
 
-    def _process_one(self, sample: Sample) -> Sample:
-        if sample.held_out or sample.image is None:
-            return sample
-        foreground = self._segmenter.get().segment(sample.image)
-        return replace(sample, foreground=checked_foreground(foreground, sample.image))
+    def _segment(self, images: Sequence[RGBImage]) -> Sequence[Foreground]:
+        component = self._segmenter.get()
+        if len(images) < 2 or not isinstance(component, BatchSegmenter):
+            return [component.segment(image) for image in images]
+        found = component.segment_many(images)
+        if len(found) != len(images):
+            raise ComponentError(
+                f"expected {len(images)} foregrounds from the segmenter, got {len(found)}; check it with "
+                "fmas.testing.check_segmenter"
+            )
+        return found
 
 
 def checked_foreground(foreground: Foreground, image: RGBImage) -> Foreground:

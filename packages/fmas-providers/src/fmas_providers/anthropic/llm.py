@@ -11,21 +11,24 @@ import anthropic
 
 from fmas.errors import ConfigError, PlanError
 from fmas.options import parse_options
-from fmas.secrecy import one_line
 from fmas.specs import Options
 from fmas.types import Fingerprint, PlanRequest, PromptPlan
 from fmas_providers.anthropic.options import AnthropicOptions
 from fmas_providers.llm.answer import answer_schema
-from fmas_providers.llm.backoff import Backoff, Busy, PatienceEndedError
+from fmas_providers.llm.asking import SDKErrors, ask
+from fmas_providers.llm.backoff import Backoff
 from fmas_providers.llm.conversation import Question, Reply, Turn, ask_for_defects
-from fmas_providers.llm.faults import Service, retry_after
+from fmas_providers.llm.faults import Service
 from fmas_providers.llm.reference import REFERENCE_TYPE
 from fmas_providers.llm.usage import Tokens, UsageMeter
 
 __all__ = ["AnthropicLLM", "create"]
 
-_VERSION = "1"  # raise it whenever the same options would ask another question
+_VERSION = "2"  # raise it whenever the same options would ask another question
 _KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+_ERRORS = SDKErrors(
+    anthropic.AnthropicError, anthropic.APITimeoutError, anthropic.APIConnectionError, anthropic.APIStatusError
+)
 
 
 def create(options: Options) -> AnthropicLLM:
@@ -65,10 +68,28 @@ class AnthropicLLM:
         Raises:
             PlanError: If there is no usable answer; the message names the fix.
         """
-        return ask_for_defects(self._send, request, self._options, self._meter, who=f"{self._options.model!r}")
+        backoff = self._backoff.renewed()
+        return ask_for_defects(
+            lambda asked: self._send(asked, backoff),
+            request,
+            self._options,
+            self._meter,
+            who=f"{self._options.model!r}",
+        )
 
-    def _send(self, question: Question) -> Reply:
-        message = self._ask(question)
+    def _send(self, question: Question, backoff: Backoff) -> Reply:
+        message = ask(
+            lambda: self._client.messages.create(
+                model=self._options.model,
+                max_tokens=self._options.max_output_tokens,
+                system=question.instructions,
+                messages=[_turn(turn) for turn in question.turns],
+                output_config={"format": {"type": "json_schema", "schema": answer_schema()}},
+            ),
+            self._service,
+            backoff,
+            _ERRORS,
+        )
         parts: list[Any] = list(getattr(message, "content", None) or [])
         stopped = getattr(message, "stop_reason", None)
         if not parts and stopped not in ("refusal", "max_tokens"):
@@ -84,40 +105,6 @@ class AnthropicLLM:
             refusal=(text or "it gave no reason") if stopped == "refusal" else "",
             truncated=stopped == "max_tokens",
         )
-
-    def _ask(self, question: Question) -> anthropic.types.Message:
-        options, service = self._options, self._service
-        try:
-            return self._backoff.call(
-                lambda: self._client.messages.create(
-                    model=options.model,
-                    max_tokens=options.max_output_tokens,
-                    system=question.instructions,
-                    messages=[_turn(turn) for turn in question.turns],
-                    output_config={"format": {"type": "json_schema", "schema": answer_schema()}},
-                ),
-                lambda error: _busy(error, service),
-            )
-        except PatienceEndedError as ended:
-            raise service.gave_up(ended) from ended
-        except anthropic.APIStatusError as error:
-            raise service.refused(error.status_code, error) from error
-        except (anthropic.AnthropicError, ValueError) as error:
-            raise PlanError(
-                f"expected an answer of the form of {service.name}'s from {service.host}, got {type(error).__name__}: "
-                f"{one_line(error)}; check llm.base_url"
-            ) from error
-
-
-def _busy(error: Exception, service: Service) -> Busy | None:
-    if isinstance(error, anthropic.APITimeoutError):
-        return service.busy(None, "no answer in time (timeout)", None)
-    if isinstance(error, anthropic.APIConnectionError):
-        return service.busy(None, f"no connection ({one_line(error.__cause__ or error)})", None)
-    if isinstance(error, anthropic.APIStatusError):
-        wait = retry_after(error.response.headers.get("retry-after"))
-        return service.busy(error.status_code, f"{error.status_code} {error.response.reason_phrase}".strip(), wait)
-    return None
 
 
 def _turn(turn: Turn) -> dict[str, object]:

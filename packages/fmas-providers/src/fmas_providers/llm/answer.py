@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fmas.options import explain
-from fmas.types import Defect, DefectKind, PromptPlan
+from fmas.types import Defect, DefectKind, Placement, PromptPlan
 
 __all__ = ["SCHEMA_NAME", "InvalidAnswerError", "answer_schema", "parse_answer"]
 
@@ -31,6 +31,9 @@ class _AnswerDefect(BaseModel):
     prompt: str = Field(description="What the inpainting model is to paint, under 40 words.")
     negative_prompt: str = Field(description="What to avoid, under 25 words; may be empty.")
     severity: float = Field(description="From 0.0, hardly visible, to 1.0, as strong as this kind gets.")
+    placement: Placement = Field(
+        description="Where on the product: anywhere, edge, inside (away from the edge); auto if its kind says it."
+    )
 
 
 class _Answer(BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 __all__ = ["Backoff", "Busy", "PatienceEndedError"]
@@ -34,7 +34,7 @@ class PatienceEndedError(Exception):
     Attributes:
         busy: What it said last.
         tries: How often it was asked.
-        waited: Seconds waited in all.
+        waited: Seconds waited between tries, for the whole question.
     """
 
     def __init__(self, busy: Busy, tries: int, waited: float) -> None:
@@ -42,18 +42,26 @@ class PatienceEndedError(Exception):
         self.busy, self.tries, self.waited = busy, tries, waited
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Backoff:
-    """Calls again while a service is busy.
+    """Calls again while a service is busy; one for each question, however many calls that takes.
 
     Attributes:
-        patience: Seconds that all waits together may take. A wait that would exceed it is not begun, so that a
-            ``Retry-After`` of an hour ends at once instead of hanging.
+        patience: Seconds that all waits together may take, calls that came to nothing included. A wait that would
+            exceed it is not begun, so that a ``Retry-After`` of an hour ends at once instead of hanging.
         sleep: Waits; replaced in tests.
+        clock: Tells the time in seconds; replaced in tests.
     """
 
     patience: float = 30.0
     sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+    _waited: float = field(default=0.0, init=False)
+    _lost: float = field(default=0.0, init=False)
+
+    def renewed(self) -> Backoff:
+        """Return one that has not waited yet, for the next question."""
+        return Backoff(self.patience, self.sleep, self.clock)
 
     def call(self, work: Callable[[], ResultT], busy: Callable[[Exception], Busy | None]) -> ResultT:
         """Return ``work()``.
@@ -65,9 +73,10 @@ class Backoff:
         Raises:
             PatienceEndedError: If the service stayed busy, chained to its last error.
         """
-        waited, wait, tries = 0.0, _FIRST_WAIT, 0
+        wait, tries = _FIRST_WAIT, 0
         while True:
             tries += 1
+            began = self.clock()
             try:
                 return work()
             except Exception as error:
@@ -75,10 +84,12 @@ class Backoff:
                 if later is None:
                     raise
                 pause = wait if later.retry_after is None else max(later.retry_after, 0.0)
-                if waited + pause > self.patience or (pause == 0.0 and tries > _MOST_UNPAUSED):
-                    raise PatienceEndedError(later, tries, waited) from error
+                self._lost += self.clock() - began  # most of all a call that timed out
+                spent = self._waited + self._lost
+                if spent + pause > self.patience or (pause == 0.0 and tries > _MOST_UNPAUSED):
+                    raise PatienceEndedError(later, tries, self._waited) from error
             self.sleep(pause)
-            waited += pause
+            self._waited += pause
             wait = min(2 * wait, _LONGEST_WAIT)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from fmas.errors import PlanError
-from fmas.secrecy import one_line
+from fmas.secrecy import one_line, without_secrets
 from fmas.types import PlanRequest, PromptPlan
 from fmas_providers.llm.answer import InvalidAnswerError, parse_answer
 from fmas_providers.llm.options import LLMOptions
@@ -109,7 +109,7 @@ def _answer(send: Send, asked: Question, meter: UsageMeter, options: LLMOptions,
             f"expected a whole answer from {who}, got one cut off after {options.max_output_tokens} tokens; "
             "raise llm.max_output_tokens or ask for fewer llm.defects"
         )
-    return reply.text
+    return without_secrets(reply.text)  # whatever a server may repeat, a plan is a file
 
 
 def _short(text: str) -> str:

@@ -20,7 +20,8 @@ _INSTRUCTIONS = (
     "each give: name, two to four words; kind, the physical kind, one of {kinds}; prompt, what the inpainting model is "
     "to paint inside the region, under 40 words, naming the defect, the material and a photographic style; "
     "negative_prompt, what to avoid, under 25 words; severity, from 0.0 (hardly visible) to 1.0 (as strong as this "
-    "kind gets). Answer with the defects alone, in English."
+    "kind gets); placement, where on the product it lies: anywhere, edge, inside (away from the edge), or auto where "
+    "the kind says it. Answer with the defects alone, in English."
 )
 
 

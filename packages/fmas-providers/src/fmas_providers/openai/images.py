@@ -21,10 +21,11 @@ from fmas.errors import ComponentError, PlanError
 from fmas.options import parse_options
 from fmas.specs import Options
 from fmas.types import Fingerprint, InpaintJob, RGBImage
+from fmas_providers.llm.asking import ask
 from fmas_providers.llm.backoff import Backoff
 from fmas_providers.llm.usage import Tokens, UsageMeter
 from fmas_providers.openai.options import OpenAIImagesOptions
-from fmas_providers.openai.service import ask, connect
+from fmas_providers.openai.service import ERRORS, connect
 
 __all__ = ["OpenAIImages", "create"]
 
@@ -90,7 +91,8 @@ class OpenAIImages:
                     n=1,
                 ),
                 self._service,
-                self._backoff,
+                self._backoff.renewed(),
+                ERRORS,
             )
         except PlanError as error:  # what is no plan here
             raise ComponentError(str(error)) from error

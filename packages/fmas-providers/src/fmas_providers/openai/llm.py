@@ -12,16 +12,17 @@ from fmas.options import parse_options
 from fmas.specs import Options
 from fmas.types import Fingerprint, PlanRequest, PromptPlan
 from fmas_providers.llm.answer import SCHEMA_NAME, answer_schema
+from fmas_providers.llm.asking import ask
 from fmas_providers.llm.backoff import Backoff
 from fmas_providers.llm.conversation import Question, Reply, Turn, ask_for_defects
 from fmas_providers.llm.reference import REFERENCE_TYPE
 from fmas_providers.llm.usage import Tokens, UsageMeter
 from fmas_providers.openai.options import OpenAIOptions
-from fmas_providers.openai.service import ask, connect
+from fmas_providers.openai.service import ERRORS, connect
 
 __all__ = ["OpenAILLM", "create"]
 
-_VERSION = "1"  # raise it whenever the same options would ask another question
+_VERSION = "2"  # raise it whenever the same options would ask another question
 
 
 def create(options: Options) -> OpenAILLM:
@@ -53,9 +54,12 @@ class OpenAILLM:
             PlanError: If there is no usable answer; the message names the fix.
         """
         send = self._chat if self._options.speaks_chat else self._responses
-        return ask_for_defects(send, request, self._options, self._meter, who=f"{self._options.model!r}")
+        backoff = self._backoff.renewed()
+        return ask_for_defects(
+            lambda asked: send(asked, backoff), request, self._options, self._meter, who=f"{self._options.model!r}"
+        )
 
-    def _responses(self, question: Question) -> Reply:
+    def _responses(self, question: Question, backoff: Backoff) -> Reply:
         options = self._options
         response = ask(
             lambda: self._client.responses.create(
@@ -70,7 +74,8 @@ class OpenAILLM:
                 store=False,
             ),
             self._service,
-            self._backoff,
+            backoff,
+            ERRORS,
         )
         outputs: list[Any] = list(response.output or []) if hasattr(response, "output") else []
         parts: list[Any] = [part for output in outputs for part in getattr(output, "content", None) or []]
@@ -87,7 +92,7 @@ class OpenAILLM:
             truncated=reason == "max_output_tokens",
         )
 
-    def _chat(self, question: Question) -> Reply:
+    def _chat(self, question: Question, backoff: Backoff) -> Reply:
         options = self._options
         messages: list[Any] = [
             {"role": "system", "content": question.instructions},
@@ -105,7 +110,8 @@ class OpenAILLM:
                 },
             ),
             self._service,
-            self._backoff,
+            backoff,
+            ERRORS,
         )
         choices: list[Any] = list(getattr(completion, "choices", None) or [])
         message = getattr(choices[0], "message", None) if choices else None

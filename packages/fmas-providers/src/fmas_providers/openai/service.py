@@ -1,25 +1,22 @@
-"""The connection to OpenAI or a compatible server: keys, addresses, waiting, and errors that say what to do."""
+"""The connection to OpenAI or a compatible server: keys and addresses."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TypeVar
 from urllib.parse import urlsplit
 
 import openai
 
-from fmas.errors import ConfigError, PlanError
-from fmas.secrecy import one_line
-from fmas_providers.llm.backoff import Backoff, Busy, PatienceEndedError
-from fmas_providers.llm.faults import Service, retry_after
+from fmas.errors import ConfigError
+from fmas_providers.llm.asking import SDKErrors
+from fmas_providers.llm.faults import Service
 
-__all__ = ["KEY_VARIABLE", "ask", "connect"]
+__all__ = ["ERRORS", "KEY_VARIABLE", "connect"]
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 _NO_KEY = "none"  # local servers want no key, the SDK wants one all the same
 
-ResultT = TypeVar("ResultT")
+ERRORS = SDKErrors(openai.OpenAIError, openai.APITimeoutError, openai.APIConnectionError, openai.APIStatusError)
 
 
 def connect(*, base_url: str | None, timeout: float, model: str, section: str = "llm") -> tuple[openai.OpenAI, Service]:
@@ -48,40 +45,3 @@ def connect(*, base_url: str | None, timeout: float, model: str, section: str = 
     return client, Service(
         "OpenAI" if not elsewhere else "the OpenAI-compatible server", host, KEY_VARIABLE, model, section
     )
-
-
-def ask(work: Callable[[], ResultT], service: Service, backoff: Backoff) -> ResultT:
-    """Call the service, waiting while it is busy.
-
-    Raises:
-        PlanError: For everything that waiting does not mend, in one line that names the fix.
-    """
-    try:
-        return backoff.call(work, lambda error: _busy(error, service))
-    except PatienceEndedError as ended:
-        raise service.gave_up(ended) from ended
-    except openai.APIStatusError as error:
-        raise service.refused(error.status_code, error) from error
-    except (openai.OpenAIError, ValueError) as error:
-        raise PlanError(
-            f"expected an answer of the form of {service.name}'s from {service.host}, got {type(error).__name__}: "
-            f"{one_line(error)}; check {service.section}.base_url"
-        ) from error
-
-
-def _busy(error: Exception, service: Service) -> Busy | None:
-    if isinstance(error, openai.APITimeoutError):
-        return service.busy(None, "no answer in time (timeout)", None)
-    if isinstance(error, openai.APIConnectionError):
-        cause = error.__cause__ or error
-        return service.busy(None, f"no connection ({one_line(cause)})", None)
-    if isinstance(error, openai.APIStatusError):
-        if _quota_is_spent(error):
-            return None  # waiting brings no money
-        wait = retry_after(error.response.headers.get("retry-after"))
-        return service.busy(error.status_code, f"{error.status_code} {error.response.reason_phrase}".strip(), wait)
-    return None
-
-
-def _quota_is_spent(error: openai.APIStatusError) -> bool:
-    return bool(error.code == "insufficient_quota")

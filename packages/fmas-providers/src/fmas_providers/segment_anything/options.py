@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fmas_providers.devices import DTypeName
 from fmas_providers.segmentation.ranking import RankingOptions
 
 __all__ = ["SAMOptions"]
@@ -23,7 +24,11 @@ class SAMOptions(BaseModel):
         points_per_side: Of that grid.
         pred_iou_thresh: Masks that the model itself rates lower are dropped in ``everything``.
         stability_score_thresh: Masks that change more with the threshold are dropped in ``everything``.
+        batch_size: Photographs embedded at once in ``prompt``; 4 on a GPU and 1 elsewhere when not given.
+            ``everything`` takes them one by one.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        dtype: The precision of the image encoder, which does nearly all the work; ``auto`` takes bfloat16 on a GPU,
+            float32 on a CPU. The decoder always computes in float32.
         ranking: How the product is chosen among the masks.
     """
 
@@ -35,5 +40,7 @@ class SAMOptions(BaseModel):
     points_per_side: int = Field(default=16, ge=1, le=128)
     pred_iou_thresh: float = Field(default=0.88, allow_inf_nan=False)
     stability_score_thresh: float = Field(default=0.95, allow_inf_nan=False)
+    batch_size: int | None = Field(default=None, ge=1, le=256)
     device: str = "auto"
+    dtype: DTypeName = "auto"
     ranking: RankingOptions = RankingOptions()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from fmas.options import parse_options
 from fmas.secrecy import one_line
 from fmas.specs import Options
 from fmas.types import Fingerprint, Foreground, RGBImage
-from fmas_providers.devices import describe_device, resolve_device
+from fmas_providers.devices import batch_size_for, describe_device, resolve_device, resolve_dtype
+from fmas_providers.segment_anything.embedding import embedded, encode_in
 from fmas_providers.segment_anything.options import SAMOptions
 from fmas_providers.segmentation.prompts import centre_and_border
 from fmas_providers.segmentation.ranking import Proposal, choose_foreground
@@ -75,12 +77,19 @@ class SAMSegmenter:
         """The checkpoint's file."""
         return self._path
 
+    @property
+    def batch_size(self) -> int:
+        """How many pictures are embedded at once; one for ``everything``, whose generator embeds each by itself."""
+        if self._options.mode == "everything":
+            return 1
+        return batch_size_for(self._options.batch_size, resolve_device(self._options.device))
+
     def fingerprint(self) -> Fingerprint:
         """Return name, version, options and the SHA-256 of the weights' file."""
         if self._weights is None:
             with self._path.open("rb") as file:
                 self._weights = hashlib.file_digest(file, "sha256").hexdigest()[:16]
-        config = self._options.model_dump(mode="json", exclude={"device", "checkpoint"})
+        config = self._options.model_dump(mode="json", exclude={"device", "batch_size", "checkpoint"})
         return Fingerprint("sam", _VERSION, config | {"model": self._model_name, "weights": self._weights})
 
     def segment(self, image: RGBImage) -> Foreground:
@@ -92,23 +101,41 @@ class SAMSegmenter:
         Raises:
             ComponentError: If the weights cannot be loaded.
         """
-        if self._network is None:
-            self._network = _load(self._model_name, self._path).to(resolve_device(self._options.device)).eval()
-        image = np.ascontiguousarray(image)
-        with torch.inference_mode():
-            proposals = self._pointed(image) if self._options.mode == "prompt" else self._everything(image)
-        return choose_foreground(proposals, image.shape[:2], self._options.ranking)
+        return self.segment_many([image])[0]
 
-    def _pointed(self, image: RGBImage) -> list[Proposal]:
-        """Ask with and without the corners; the picture is embedded once for both."""
-        predictor = segment_anything.SamPredictor(self._network)
-        predictor.set_image(image)
-        proposals = []
-        for border in (True, False):
-            points, labels = centre_and_border(*image.shape[:2], border=border)
-            masks, ratings, _ = predictor.predict(point_coords=points, point_labels=labels, multimask_output=True)
-            proposals += [Proposal(mask.astype(np.bool_), float(iou)) for mask, iou in zip(masks, ratings, strict=True)]
-        return proposals
+    def segment_many(self, images: Sequence[RGBImage]) -> list[Foreground]:
+        """Return each picture's product, or the whole picture where SAM finds none.
+
+        Args:
+            images: ``(H, W, 3)`` uint8 RGB each, of any sizes; ``batch_size`` of them are embedded at once.
+
+        Raises:
+            ComponentError: If the weights cannot be loaded.
+        """
+        if self._network is None:
+            device = resolve_device(self._options.device)
+            network = _load(self._model_name, self._path).to(device).eval()
+            encode_in(network.image_encoder, resolve_dtype(self._options.dtype, device, half="bfloat16"))
+            self._network = network
+        images = [np.ascontiguousarray(image) for image in images]
+        with torch.inference_mode():
+            proposed = map(self._everything, images) if self._options.mode == "everything" else self._pointed(images)
+            return [
+                choose_foreground(proposals, image.shape[:2], self._options.ranking)
+                for image, proposals in zip(images, proposed, strict=True)
+            ]
+
+    def _pointed(self, images: Sequence[RGBImage]) -> Iterator[list[Proposal]]:
+        """Ask with and without the corners; a picture is embedded once for both, several at once."""
+        for predictor in embedded(self._network, images, batch_size=self.batch_size):
+            proposals = []
+            for border in (True, False):
+                points, labels = centre_and_border(*predictor.original_size, border=border)
+                masks, ratings, _ = predictor.predict(point_coords=points, point_labels=labels, multimask_output=True)
+                proposals += [
+                    Proposal(mask.astype(np.bool_), float(iou)) for mask, iou in zip(masks, ratings, strict=True)
+                ]
+            yield proposals
 
     def _everything(self, image: RGBImage) -> list[Proposal]:
         options = self._options

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from fmas.options import parse_options
 from fmas.secrecy import one_line
 from fmas.specs import Options
 from fmas.types import Fingerprint, Foreground, RGBImage
-from fmas_providers.devices import describe_device, resolve_device, resolve_dtype
+from fmas_providers.devices import batch_size_for, describe_device, resolve_device, resolve_dtype
 from fmas_providers.segmentation.prompts import centre_and_border
 from fmas_providers.segmentation.ranking import Proposal, choose_foreground
 from fmas_providers.transformers_sam.families import Family, family_for
@@ -62,9 +63,16 @@ class SAMHFSegmenter:
             )
         self._loaded: tuple[Any, Any] | None = None
 
+    @property
+    def batch_size(self) -> int:
+        """How many pictures are embedded at once."""
+        return batch_size_for(self._options.batch_size, resolve_device(self._options.device))
+
     def fingerprint(self) -> Fingerprint:
         """Return name, version, options and the weights' commit; the product's name counts only where it is used."""
-        unused = {"device", "local_files_only"} | (set() if self._family.text else {"object", "threshold"})
+        unused = {"device", "batch_size", "local_files_only"} | (
+            set() if self._family.text else {"object", "threshold"}
+        )
         config = self._options.model_dump(mode="json", exclude=unused)
         return Fingerprint(
             "sam-hf", f"{_VERSION}+transformers{transformers.__version__}", config | {"weights": self._commit}
@@ -79,53 +87,81 @@ class SAMHFSegmenter:
         Raises:
             ComponentError: If the weights cannot be loaded.
         """
-        image = np.ascontiguousarray(image)
-        with torch.inference_mode():
-            proposals = self._named(image) if self._family.text else self._pointed(image)
-        return choose_foreground(proposals, image.shape[:2], self._options.ranking)
+        return self.segment_many([image])[0]
+
+    def segment_many(self, images: Sequence[RGBImage]) -> list[Foreground]:
+        """Return each picture's product, or the whole picture where SAM finds none.
+
+        Args:
+            images: ``(H, W, 3)`` uint8 RGB each, of any sizes; ``batch_size`` of them are embedded at once.
+
+        Raises:
+            ComponentError: If the weights cannot be loaded.
+        """
+        propose = self._named if self._family.text else self._pointed
+        found = []
+        for start in range(0, len(images), self.batch_size):
+            some = [np.ascontiguousarray(image) for image in images[start : start + self.batch_size]]
+            with torch.inference_mode():
+                proposed = propose(some)
+            found += [
+                choose_foreground(proposals, image.shape[:2], self._options.ranking)
+                for image, proposals in zip(some, proposed, strict=True)
+            ]
+        return found
 
     def _model(self) -> tuple[Any, Any]:
         if self._loaded is None:
             self._loaded = _load(self._family, self._options)
         return self._loaded
 
-    def _pointed(self, image: RGBImage) -> list[Proposal]:
-        """Ask with and without the corners; the picture is embedded once for both."""
+    def _pointed(self, images: Sequence[RGBImage]) -> list[list[Proposal]]:
+        """Ask with and without the corners; pictures are embedded together, once for both questions."""
         model, processor = self._model()
-        embedding, proposals = None, []
+        embeddings: Any = None
+        proposed: list[list[Proposal]] = [[] for _ in images]
         for border in (True, False):
-            points, labels = centre_and_border(*image.shape[:2], border=border)
+            asked = [centre_and_border(*image.shape[:2], border=border) for image in images]
             inputs = processor(
-                images=image,
-                input_points=[[points.tolist()]],
-                input_labels=[[labels.tolist()]],
+                images=list(images),
+                input_points=[[points.tolist()] for points, _ in asked],
+                input_labels=[[labels.tolist()] for _, labels in asked],
                 return_tensors="pt",
             )
             sizes = [inputs.pop(name) for name in ("original_sizes", "reshaped_input_sizes") if name in inputs]
             pixels = inputs.pop("pixel_values").to(model.device, model.dtype)
-            if embedding is None:
-                embedding = model.get_image_embeddings(pixels)
-            asked = {name: value.to(model.device) for name, value in inputs.items() if name.startswith("input_")}
-            asked["input_points"] = asked["input_points"].to(model.dtype)
-            output = model(**asked, **{self._family.embeds_as: embedding}, multimask_output=True)
-            masks = processor.image_processor.post_process_masks(output.pred_masks.float().cpu(), *sizes)[0]
-            ratings = output.iou_scores.float().cpu().reshape(-1).tolist()
-            found = masks.reshape(-1, *masks.shape[-2:]).numpy().astype(np.bool_)
-            proposals += [Proposal(mask, rating) for mask, rating in zip(found, ratings, strict=True)]
-        return proposals
+            if embeddings is None:
+                embeddings = model.get_image_embeddings(pixels)
+            questions = {name: value.to(model.device) for name, value in inputs.items() if name.startswith("input_")}
+            questions["input_points"] = questions["input_points"].to(model.dtype)
+            output = model(**questions, **{self._family.embeds_as: embeddings}, multimask_output=True)
+            found = processor.image_processor.post_process_masks(output.pred_masks.float().cpu(), *sizes)
+            for proposals, masks, ratings in zip(proposed, found, output.iou_scores.float().cpu(), strict=True):
+                alone = masks.reshape(-1, *masks.shape[-2:]).numpy().astype(np.bool_)
+                proposals += [
+                    Proposal(mask, rating) for mask, rating in zip(alone, ratings.reshape(-1).tolist(), strict=True)
+                ]
+        return proposed
 
-    def _named(self, image: RGBImage) -> list[Proposal]:
+    def _named(self, images: Sequence[RGBImage]) -> list[list[Proposal]]:
         """Ask for every instance of the product."""
         model, processor = self._model()
-        inputs = processor(images=image, text=self._options.object, return_tensors="pt").to(model.device)
+        names = [self._options.object] * len(images)
+        inputs = processor(images=list(images), text=names, return_tensors="pt").to(model.device)
         if "pixel_values" in inputs:
             inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
-        (found,) = processor.post_process_instance_segmentation(
-            model(**inputs), threshold=self._options.threshold, mask_threshold=0.5, target_sizes=[image.shape[:2]]
+        found = processor.post_process_instance_segmentation(
+            model(**inputs),
+            threshold=self._options.threshold,
+            mask_threshold=0.5,
+            target_sizes=[image.shape[:2] for image in images],
         )
         return [
-            Proposal(mask.cpu().numpy().astype(np.bool_), float(score))
-            for mask, score in zip(found["masks"], found["scores"], strict=True)
+            [
+                Proposal(mask.cpu().numpy().astype(np.bool_), float(score))
+                for mask, score in zip(instances["masks"], instances["scores"], strict=True)
+            ]
+            for instances in found
         ]
 
 

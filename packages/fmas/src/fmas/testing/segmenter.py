@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from fmas.protocols import Segmenter
+from fmas.protocols import BatchSegmenter, Segmenter
 from fmas.testing.conformance import require, require_image, require_number, require_protocol, require_untouched
 from fmas.testing.fingerprint import check_fingerprint, require_same_fingerprint
 from fmas.testing.pictures import disc_photo, flat_photo, grey, texture_photo
@@ -13,11 +15,17 @@ from fmas.types import Foreground, RGBImage
 __all__ = ["check_segmenter"]
 
 
-def check_segmenter(component: Segmenter) -> None:
+def check_segmenter(component: Segmenter, *, tolerance: float = 0.0) -> None:
     """Check a segmenter on a disc, a texture, a flat and a grey picture of odd sizes.
 
     It may call any of them an object or a texture, but must return a mask of the picture's size that is not empty, all
-    ``True`` for a texture, the same at every call, with a confidence in ``[0, 1]``.
+    ``True`` for a texture, the same at every call, with a confidence in ``[0, 1]``. One that takes several at once must
+    find the same in each as in the picture alone.
+
+    Args:
+        component: What to check.
+        tolerance: The share of a mask's pixels that may differ between a picture in a batch and the same picture alone;
+            0 unless the arithmetic of a GPU depends on the batch size.
 
     Raises:
         ConformanceError: At the first breach.
@@ -32,12 +40,13 @@ def check_segmenter(component: Segmenter) -> None:
         "a grey texture": grey(texture_photo(48, 33)),
         "a flat picture": flat_photo(35, 49),
     }
-    for what, picture in pictures.items():
-        _check_foreground(component, picture, what)
+    found = {what: _check_foreground(component, picture, what) for what, picture in pictures.items()}
+    if isinstance(component, BatchSegmenter):
+        _check_batch(component, pictures, found, tolerance)
     require_same_fingerprint(component, before, after="segmenting")
 
 
-def _check_foreground(component: Segmenter, picture: RGBImage, what: str) -> None:
+def _check_foreground(component: Segmenter, picture: RGBImage, what: str) -> Foreground:
     given = picture.copy()
     found = component.segment(given)
     require_untouched(given, picture, what=f"the picture ({what})")
@@ -76,3 +85,34 @@ def _check_foreground(component: Segmenter, picture: RGBImage, what: str) -> Non
         got="another one at the second call",
         fix="seed whatever is random, and keep no state between calls",
     )
+    return Foreground(again.mask.copy(), again.kind, again.confidence)  # it may use its buffer again
+
+
+def _check_batch(
+    component: BatchSegmenter, pictures: Mapping[str, RGBImage], alone: Mapping[str, Foreground], tolerance: float
+) -> None:
+    size = component.batch_size
+    require(
+        type(size) is int and size >= 1,
+        expected="an int of at least 1 as batch_size",
+        got=repr(size),
+        fix="return 1 if it is no faster with more",
+    )
+    given = [picture.copy() for picture in pictures.values()]
+    together = list(component.segment_many(given))
+    require(
+        len(together) == len(given),
+        expected=f"one foreground per picture, {len(given)}, from segment_many()",
+        got=len(together),
+        fix="return them in the order of the pictures, and raise if one cannot be segmented",
+    )
+    for (what, picture), handed, found in zip(pictures.items(), given, together, strict=True):
+        require_untouched(handed, picture, what=f"the picture ({what})")
+        require_image(found.mask, picture.shape[:2], np.bool_, what=f"the mask of {what} in a batch")
+        different = float((found.mask != alone[what].mask).mean())
+        require(
+            found.kind == alone[what].kind and different <= tolerance,
+            expected=f"the same foreground of {what} in a batch as alone",
+            got=f"{found.kind} instead of {alone[what].kind}, {different:.1%} of the mask's pixels differ",
+            fix="let no picture of a batch change what is found in another",
+        )

@@ -1,0 +1,1 @@
+"""The detector of the paper: normal, CutPaste scar or FMAS anomaly, seen through WDAM."""

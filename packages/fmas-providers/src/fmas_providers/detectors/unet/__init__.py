@@ -1,0 +1,1 @@
+"""The detector `unet`: a compact encoder-decoder that learns from truthful masks."""
