@@ -207,18 +207,20 @@ def interop(session: nox.Session) -> None:
 @nox.session
 @leaves_room
 def providers(session: nox.Session) -> None:
-    """Ask the real SDKs of OpenAI, Anthropic and diffusers, offline: a fake service, tiny models (2 GB to install)."""
-    install(session, "-e", "packages/fmas", "-e", "packages/fmas-providers[openai,anthropic,diffusers]", *TEST_TOOLS)
+    """Ask the real SDKs, offline (a fake service, tiny models), and train and inspect with unet (2 GB to install)."""
+    extras = "openai,anthropic,diffusers,detector,onnx,export"
+    ours = ("packages/wdam", "packages/evaluate[cli]", "packages/fmas", f"packages/fmas-providers[{extras}]")
+    install(session, *(part for package in ours for part in ("-e", package)), *TEST_TOOLS)
     session.run("pytest", "-n", "2", "tests/providers", *session.posargs, env=QUIET_HOUSE)
 
 
 @nox.session
 @leaves_room
 def vision(session: nox.Session) -> None:
-    """Run what needs torchvision: WDAM in foreign ResNets, SAM, LPIPS; ONNX and hub (2 GB to install, offline)."""
+    """Run what needs torchvision: WDAM in foreign ResNets, SAM, LPIPS, cutpaste; ONNX and hub (2 GB to install)."""
     outside = ("torchvision", "timm", "transformers", "onnx", "onnxruntime", "onnxscript")
-    ours = ("-e", "packages/wdam[hub]", "-e", "packages/fmas", "-e", "packages/fmas-providers[sam,sam-hf,lpips]")
-    install(session, *ours, *outside, *TEST_TOOLS)
+    ours = ("packages/wdam[hub]", "packages/fmas", "packages/fmas-providers[sam,sam-hf,lpips,detector,cutpaste]")
+    install(session, *(part for package in ours for part in ("-e", package)), *outside, *TEST_TOOLS)
     # tests/vision must be named as well: its conftest.py makes torchvision importable beside CPU torch.
     chosen = ("tests/vision", *(f"tests/wdam/test_{job}.py" for job in ("docs_wdam", "hub", "onnx")))
     session.run("pytest", "-n", "2", *chosen, *session.posargs, env=QUIET_HOUSE)

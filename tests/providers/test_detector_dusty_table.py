@@ -95,7 +95,18 @@ def inspected() -> tuple[list[RGBImage], list[bool]]:
 
 def trained(pairs: list[NormalSyntheticMask], *, gate: bool) -> UNetDetector:
     options = UNetOptions(
-        gate=gate, width=8, levels=3, wdam_levels=1, crop=48, steps=150, batch_size=8, checks=1, threads=1, device="cpu"
+        gate=gate,
+        width=8,
+        levels=3,
+        wdam_levels=1,
+        crop=40,
+        view="crops",
+        stem=2,
+        steps=150,
+        batch_size=8,
+        checks=1,
+        threads=1,
+        device="cpu",
     )
     detector = UNetDetector(options)
     detector.fit(pairs)

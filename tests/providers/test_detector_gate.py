@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -153,6 +157,31 @@ def test_segmenters_are_found_by_name() -> None:
     assert not weights[:30].any()
     with pytest.raises(UnknownComponentError, match="builtin"):
         Gate.named("builtim", margin=0.02)
+
+
+def test_threads_never_share_a_segmenter() -> None:
+    def say(image: RGBImage) -> Foreground:
+        with lock:
+            busy.append(len(busy))
+            together.append(len(busy))
+        time.sleep(0.005)
+        with lock:
+            busy.pop()
+        return an_object(image)
+
+    busy: list[int] = []
+    together: list[int] = []
+    lock = threading.Lock()
+    shared = Gate(Named(say), Named(say), margin=0.02)
+    assert shared.threads == 2
+    with ThreadPoolExecutor(6) as pool:
+        found = list(pool.map(shared.find, [photo()] * 24))
+    assert max(together) == 2
+    assert all(np.array_equal(one, found[0]) for one in found)
+
+
+def test_a_light_segmenter_is_there_for_several_threads() -> None:
+    assert Gate.named("builtin", margin=0.02).threads == min(os.cpu_count() or 1, 4)
 
 
 def test_closing_the_gate_is_a_product_and_no_gate_changes_nothing() -> None:

@@ -19,11 +19,11 @@ from fmas_providers.detectors.scoring.options import ScoringOptions
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 pytest.importorskip("onnx", reason="needs onnx (fmas-providers[export])")
-pytest.importorskip("onnxscript", reason="needs onnxscript (fmas-providers[export])")
 pytest.importorskip("onnxruntime", reason="needs onnxruntime (fmas-providers[onnx])")
 
 from fmas_providers.detectors.onnx import export  # noqa: E402
 from fmas_providers.detectors.onnx.export import export_network  # noqa: E402
+from fmas_providers.detectors.unet.maps import TEMPERATURE  # noqa: E402
 from fmas_providers.detectors.unet.network import build_network  # noqa: E402
 from wdam import WDAM  # noqa: E402
 
@@ -78,7 +78,7 @@ def test_without_wdam_and_without_pictures(tmp_path: Path) -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
     with torch.inference_mode():
         pictures = torch.from_numpy(normalise(picture(64, 96, 1))[np.newaxis])
-        expected = torch.sigmoid(module.eval()(pictures))[0].numpy()
+        expected = torch.sigmoid(module.eval()(pictures) / TEMPERATURE)[0].numpy()
     values, _ = next(loaded(tmp_path, gate=False).score([picture(64, 96, 1)]))
     np.testing.assert_allclose(values, expected, rtol=1e-4, atol=1e-6)
 
@@ -249,20 +249,21 @@ def test_other_maps_in_onnxruntime_are_an_error(folder: Path, tmp_path: Path, mo
     foreign = (folder / "model.onnx").read_bytes()
     monkeypatch.setattr(export, "_onnx_bytes", lambda module, multiple: foreign)
     module = network(wdam=False)
+    torch.nn.init.constant_(module.last.bias, 2.0)
     with pytest.raises(ComponentError, match="do not use this export"):
         export_network(module, tmp_path, multiple=module.multiple, options=OPTIONS, parity=PARITY[:1])
 
 
 def test_exporting_names_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"no onnx and no onnxscript; pip install 'fmas-providers\[export\]'"):
+    with pytest.raises(UsageError, match=r"got none; pip install 'fmas-providers\[export\]'"):
         export_network(torch.nn.Identity(), tmp_path, multiple=1, options=OPTIONS)
 
 
 def test_a_network_that_cannot_be_exported_is_an_error(tmp_path: Path) -> None:
     class Failing(torch.nn.Module):
         def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-            raise ValueError("not today")
+            raise RuntimeError("not today")
 
     with pytest.raises(ComponentError, match="can export"):
         export_network(Failing(), tmp_path, multiple=8, options=OPTIONS)

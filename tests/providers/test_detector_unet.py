@@ -85,7 +85,7 @@ def test_it_finds_what_it_learnt(trained: UNetDetector) -> None:
     for pair, (found, _) in zip(unseen, bad, strict=True):
         assert found.shape == pair.mask.shape
         assert 0.0 <= found.min() <= found.max() <= 1.0
-        assert found[pair.mask].mean() > 2 * found[~pair.mask].mean()
+        assert found[pair.mask].mean() > found[~pair.mask].mean() + 0.1
 
 
 def test_what_a_training_says_of_itself(tmp_path: Path) -> None:
@@ -188,7 +188,7 @@ def test_it_explains_itself(trained: UNetDetector) -> None:
 
 
 def test_of_large_pictures_the_mean_over_tiles_is_told() -> None:
-    detector = tiny(tile=32, overlap=0)
+    detector = tiny(tile=32, overlap=0, view="crops")
     detector.fit(pairs(4, side=32))
     tiles = [texture_photo(32, 32), disc_photo(32, 32)]
     apart = [next(iter(told.values())) for told in detector.explain(tiles)]

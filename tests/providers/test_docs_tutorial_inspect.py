@@ -92,7 +92,7 @@ def test_a_picture_of_the_batch_among_the_good_parts_is_refused(tmp_path: Path) 
     words = {" ".join(words[:2]): words for words in commands()}
     called(words["python photographs.py"], tmp_path)
     (tmp_path / "good" / "000.png").write_bytes((tmp_path / "batch" / "good" / "000.png").read_bytes())
-    called([*words["fmas run"][:6], "--limit", "5", "--out", "out"], tmp_path)
+    called([*words["fmas run"], "--limit", "5"], tmp_path)
     with pytest.raises(AssertionError, match="held"):
         called(words["fmas train"], tmp_path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -136,7 +137,7 @@ def _read_about_file(folder: Path) -> Mapping[str, object]:
     layout = ModelLayout(folder)
     try:
         with layout.about.open("rb") as file:
-            raw = file.read(_LARGEST_ABOUT)
+            raw = file.read(min(_LARGEST_ABOUT, os.fstat(file.fileno()).st_size))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(_what_is_there(layout)) from error
     except OSError as error:

@@ -17,7 +17,8 @@ __all__ = ["IMAGE_SUFFIXES", "Source", "SourceScan", "find_sources", "scan_sourc
 IMAGE_SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Suffixes taken for photographs, compared without regard to case; what a file really is shows when it is decoded."""
 
-_RUN_MARKER = "config.resolved.yaml"  # stands at the top of every OUT folder, and nobody else writes that name
+_OUR_MARKERS = frozenset({"config.resolved.yaml", "inspection.json"})
+"""One of them stands at the top of every folder that a run or an inspection wrote, and nobody else writes that name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ def _walk(root: Path, exclude: Path | None) -> tuple[list[tuple[str, Path]], lis
         seen.add(_identity(folder))
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
-        if prefix and any(entry.name == _RUN_MARKER for entry in entries):
+        if prefix and any(entry.name in _OUR_MARKERS for entry in entries):
             continue
         for entry in entries:
             relative, path = prefix + entry.name, Path(entry.path)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fmas_providers.detectors.scoring.options import ScoringOptions
 from fmas_providers.devices import DTypeName
@@ -56,13 +56,13 @@ class TrainingOptions(_Options):
     steps: int | None = Field(default=None, ge=1, le=10_000_000)
     epochs: int | None = Field(default=None, ge=1, le=1_000_000)
     batch_size: int = Field(default=16, ge=1, le=4096)
-    learning_rate: float = Field(default=2e-3, gt=0.0, le=10.0, allow_inf_nan=False)
+    learning_rate: float = Field(default=3e-3, gt=0.0, le=10.0, allow_inf_nan=False)
     warmup: float = Field(default=0.1, ge=0.0, le=1.0, allow_inf_nan=False)
     weight_decay: float = Field(default=1e-2, ge=0.0, le=1.0, allow_inf_nan=False)
     gradient_clip: float = Field(default=1.0, ge=0.0, allow_inf_nan=False)
     ema: float = Field(default=0.99, ge=0.0, lt=1.0, allow_inf_nan=False)
     checks: int = Field(default=10, ge=1, le=10_000)
-    patience: int = Field(default=4, ge=0, le=10_000)
+    patience: int = Field(default=6, ge=0, le=10_000)
     checkpoint_seconds: float = Field(default=30.0, ge=0.0, allow_inf_nan=False)
     device: str = "auto"
     dtype: DTypeName = "auto"
@@ -90,7 +90,14 @@ class UNetOptions(TrainingOptions, ScoringOptions):
         width: Channels of the finest level; each deeper one has twice as many, up to eight times.
         levels: Resolutions; each halves the one before.
         stem: How much smaller than the photograph the finest level is.
-        crop: Side of the square crops to learn from, in pixels of the photograph.
+        view: ``whole`` brings every photograph as a whole to a square of ``crop``; ``crops`` learns from square crops
+            at native resolution and inspects in tiles; ``auto`` takes ``whole`` unless a good photograph is more than
+            two and a half times as long as ``crop``, and the model keeps what was taken.
+        crop: Side of the squares to learn from, in pixels.
+        strength: Defects are made so many times as strong, by chance between the two: faint ones teach little at
+            first.
+        focusing: The focal loss's gamma: how much less a pixel weighs that is right already. In a short training nothing
+            is (docs/explanation/training-trials.md), hence 0; a long one may want the usual 2.
         anomalies: What to learn from: the synthetic pairs, CutPaste scars on their good twins, or both.
         encoder: Name of a timm network to encode with instead of the built-in one, e.g. ``resnet18``.
         pretrained: Whether that network starts from timm's pretrained weights.
@@ -100,13 +107,23 @@ class UNetOptions(TrainingOptions, ScoringOptions):
 
     wdam: bool = True
     wdam_levels: int = Field(default=2, ge=1, le=6)
-    width: int = Field(default=12, ge=2, le=512)
+    width: int = Field(default=20, ge=2, le=512)
     levels: int = Field(default=4, ge=2, le=7)
     stem: Literal[2, 4] = 4
-    crop: int = Field(default=128, ge=32, le=2048)
+    view: Literal["auto", "whole", "crops"] = "auto"
+    crop: int = Field(default=256, ge=32, le=2048)
+    strength: tuple[float, float] = (1.0, 3.0)
+    focusing: float = Field(default=0.0, ge=0.0, le=5.0, allow_inf_nan=False)
     anomalies: Literal["fmas", "scars", "both"] = "fmas"
     encoder: str | None = Field(default=None, min_length=1)
     pretrained: bool = True
+
+    @model_validator(mode="after")
+    def _strength_is_a_range(self) -> Self:
+        low, high = self.strength
+        if not 0 < low <= high <= 100:
+            raise ValueError(f"expected strength as LOW, HIGH with 0 < LOW <= HIGH <= 100, got {low}, {high}")
+        return self
 
 
 class CutPasteOptions(TrainingOptions):

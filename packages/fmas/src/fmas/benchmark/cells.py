@@ -18,7 +18,7 @@ __all__ = ["BenchmarkRequest", "Cell", "Step", "StepName", "pairs_folder", "show
 
 StepName: TypeAlias = Literal["synthesize", "train", "inspect"]
 
-_PAIRS_WANTED = 300
+_PAIRS_WANTED = 450
 _MOST_PER_PHOTOGRAPH = 10
 _FOR_EVERY_DETECTOR = "detector."
 

@@ -17,7 +17,7 @@ from fmas.types import BoolMask, FloatMap, RGBImage
 
 __all__ = ["GalleryRow", "chosen_images", "gallery"]
 
-_LONGEST = 260
+_LONGEST = 210
 _EFFORT = Effort(quality=78, aim=16_000, least=40)
 _STRONGEST = 0.7  # opacity of the hottest colour
 _TRUTH_COLOUR = (255, 45, 141)

@@ -15,9 +15,9 @@ __all__ = ["COLUMNS", "csv_table", "figure_words", "markdown", "p_words", "secon
 
 COLUMNS = (
     *("category", "variant", "images", "measure", "seeds", "mean", "spread", "lower", "upper"),
-    *("averaged", "averaged_lower", "averaged_upper", "authors", "failed"),
+    *("averaged", "averaged_lower", "averaged_upper", "authors", "seconds", "failed"),
 )
-"""Of ``results.csv``; ``images`` is ``all`` or a kind of defect (beside all good images)."""
+"""Of ``results.csv``; ``images`` is ``all`` or a kind of defect (beside all good images), ``seconds`` of a run."""
 
 _NOTHING = "\N{EN DASH}"
 
@@ -40,6 +40,7 @@ def csv_table(results: Json) -> str:
                     "averaged_lower": _exact(averaged.get("lower")),
                     "averaged_upper": _exact(averaged.get("upper")),
                     "authors": _exact(row["published"].get(measure)),
+                    "seconds": _exact(sum(row["seconds"].values()) if row.get("seconds") else None),
                     "failed": failed,
                 }
             )
@@ -183,6 +184,13 @@ def _provenance(results: Json) -> list[str]:
     machine = ", ".join(f"{name} {value}" for name, value in results["machine"].items() if value is not None)
     lines = ["## How it was made", "", f"- command: `{results['command']}`", f"- machine: {machine}"]
     lines += [f"- versions: {versions}", ""]
+    lines += _table(
+        ["category", "variant", "seed", "seconds"],
+        [
+            [cell["category"], cell["variant"], str(cell["seed"]), seconds_words(cell.get("seconds"))]
+            for cell in results["cells"]
+        ],
+    )
     commands = [cell["commands"] for cell in results["cells"] if "commands" in cell]
     if commands:
         lines += ["The first cell by hand; the others are in `results.json`:", "", "```sh", *commands[0], "```"]

@@ -7,7 +7,23 @@ from typing import Annotated
 import typer
 
 import fmas
-from fmas.cli import config, demo, doctor, evaluate, plan, plugins, report, review, run, select, validate
+from fmas.cli import (
+    benchmark,
+    config,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    inspect,
+    plan,
+    plugins,
+    report,
+    review,
+    run,
+    select,
+    train,
+    validate,
+)
 from fmas.cli.outcome import EXIT_INTERRUPTED
 from fmas.plugins import PluginRegistry, load_plugins
 
@@ -29,12 +45,14 @@ def build_app(registry: PluginRegistry) -> typer.Typer:
             bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
         ] = False,
     ) -> None:
-        """Give it a folder of photographs of good parts; get back truthful, pixel-masked synthetic defects.
+        """Give it photographs of good parts; get back synthetic defects, and an inspector that learnt from them.
 
         Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished with some images failed, 130 interrupted.
         """
 
-    for command in (run, select, validate, report, review, plan, evaluate, demo, config, plugins, doctor):
+    making = (run, select, validate, report, review, plan)
+    learning = (train, inspect, evaluate, benchmark, export)
+    for command in (*making, *learning, demo, config, plugins, doctor):
         command.register(app)
     for row in plugins.failure_rows(registry.register_commands(app)):
         typer.echo(f"warning: plugin {row['entry_point']}: {row['error']}", err=True)

@@ -101,7 +101,13 @@ class OnnxDetector:
             (maps,) = session.run([OUTPUT], {INPUT: pictures})
             return np.asarray(maps, np.float32)
 
-        self._scorer = MapScorer(forward, self._options, multiple=exchange.multiple, reference=exchange.reference)
+        self._scorer = MapScorer(
+            forward,
+            self._options,
+            multiple=exchange.multiple,
+            reference=exchange.reference,
+            whole=exchange.whole,
+        )
         self._exchange = exchange
 
 

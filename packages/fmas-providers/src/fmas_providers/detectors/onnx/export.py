@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from fmas_providers.detectors.options import OnnxOptions
 from fmas_providers.detectors.scoring.gate import GateReference
 from fmas_providers.detectors.scoring.options import ScoringOptions
 from fmas_providers.detectors.scoring.scorer import Forward, MapScorer
+from fmas_providers.detectors.unet.maps import maps_of
 
 __all__ = ["LARGEST_DIFFERENCE", "OPSET", "export_network"]
 
@@ -33,14 +35,14 @@ LARGEST_DIFFERENCE = 1e-3
 
 
 class _Maps(nn.Module):
-    """The network with its sigmoid, so that the ONNX model answers with probabilities."""
+    """The network and what makes maps of its logits, so that the ONNX model answers with maps."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return torch.sigmoid(self.network(pictures))
+        return maps_of(self.network(pictures))
 
 
 def export_network(
@@ -50,6 +52,7 @@ def export_network(
     multiple: int,
     options: ScoringOptions,
     reference: GateReference | None = None,
+    whole: int | None = None,
     parity: Sequence[RGBImage] = (),
     about: Mapping[str, object] | None = None,
 ) -> Exported:
@@ -61,6 +64,7 @@ def export_network(
         multiple: What it demands of H and W.
         options: How its pictures are cut and gated; the exported detector does the same.
         reference: What the segmenter said of the good parts.
+        whole: Side of the square that pictures are brought to as a whole; ``None`` for tiles.
         parity: Pictures to compare on, of several sizes at best.
         about: More to keep in ``detector.json``, JSON values.
 
@@ -69,18 +73,18 @@ def export_network(
         installed or there are no pictures.
 
     Raises:
-        UsageError: If onnx or onnxscript is not installed.
+        UsageError: If onnx is not installed.
         ComponentError: If the network cannot be exported, or onnxruntime draws other maps than torch.
     """
-    module = _Maps(copy.deepcopy(network).to("cpu", torch.float32).eval())
+    module = _Maps(copy.deepcopy(network).to("cpu", torch.float32)).eval()
     scoring = {name: getattr(options, name) for name in ScoringOptions.model_fields}
     said = {"opset": OPSET, "torch": torch.__version__, "options": scoring, **(about or {})}
-    write_exchange(directory, Exchange(_onnx_bytes(module, multiple), multiple, reference, said))
+    write_exchange(directory, Exchange(_onnx_bytes(module, multiple), multiple, reference, said, whole))
     difference = None
     if parity and importlib.util.find_spec("onnxruntime") is not None:
         exported = OnnxDetector(OnnxOptions.model_validate(scoring))
         exported.load(directory)
-        original = MapScorer(_forward(module), options, multiple=multiple, reference=reference)
+        original = MapScorer(_forward(module), options, multiple=multiple, reference=reference, whole=whole)
         difference = _largest_difference(original, exported, parity)
         if not difference <= LARGEST_DIFFERENCE:
             raise ComponentError(
@@ -108,40 +112,34 @@ def _largest_difference(original: MapScorer, exported: OnnxDetector, parity: Seq
 
 
 def _onnx_bytes(module: nn.Module, multiple: int) -> bytes:
-    missing = [name for name in ("onnx", "onnxscript") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise UsageError(
-            f"expected onnx and onnxscript to export with, got no {' and no '.join(missing)}; "
-            "pip install 'fmas-providers[export]'"
-        )
-    # torch.export takes a size of 0 or 1 for a constant, and equal sizes for the same one.
-    height = multiple * -(-32 // multiple)
-    example = torch.zeros(2, 3, height, height + multiple)
-    free = torch.export.Dim.DYNAMIC
+    if importlib.util.find_spec("onnx") is None:
+        raise UsageError("expected onnx to export with, got none; pip install 'fmas-providers[export]'")
+    axes = {0: "pictures", 1: "height", 2: "width"}
     try:
-        with _quiet():
-            program = torch.onnx.export(
+        with _quiet(), tempfile.TemporaryDirectory(prefix="fmas-onnx-") as folder:
+            # The older exporter: torch.export spends minutes on what follows from free sizes level by level, this one
+            # a second, and the network has no branch that tracing could miss.
+            torch.onnx.export(
                 module,
-                (example,),
-                dynamo=True,
-                dynamic_shapes=({0: free, 2: free, 3: free},),
+                (torch.zeros(2, 3, 2 * multiple, 3 * multiple),),
+                Path(folder, "model.onnx"),
+                dynamo=False,
+                dynamic_axes={INPUT: {0: axes[0], 2: axes[1], 3: axes[2]}, OUTPUT: axes},
                 input_names=[INPUT],
                 output_names=[OUTPUT],
                 opset_version=OPSET,
                 verbose=False,
             )
-    except torch.onnx.OnnxExporterError as error:
+            return Path(folder, "model.onnx").read_bytes()
+    except RuntimeError as error:  # OnnxExporterError is one
         raise ComponentError(
             f"expected a network that torch {torch.__version__} can export, got {error}; try another version of torch"
         ) from error
-    if program is None:
-        raise ComponentError("expected an ONNX program from torch.onnx.export, got none; try another version of torch")
-    return bytes(program.model_proto.SerializeToString())
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's own warnings away: torchvision is not needed, and its deprecations are inside of it."""
+    """Keep the exporter's own warnings away: that there is a newer one, and what it traces as a constant."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

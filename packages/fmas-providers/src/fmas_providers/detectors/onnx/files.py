@@ -33,6 +33,7 @@ class Exchange:
             output ``maps`` is float32 ``(N, H, W)`` in ``[0, 1]``; N, H and W are free.
         multiple: H and W must be multiples of it.
         reference: What the segmenter said of the good parts, for the gate.
+        whole: Side of the square that a picture is brought to as a whole; ``None`` for tiles at native resolution.
         about: Whatever else is worth knowing of it, JSON values: opset, options, what it was made of.
     """
 
@@ -40,6 +41,7 @@ class Exchange:
     multiple: int
     reference: GateReference | None = None
     about: Mapping[str, object] | None = None
+    whole: int | None = None
 
 
 def write_exchange(directory: Path, exchange: Exchange) -> None:
@@ -52,6 +54,7 @@ def write_exchange(directory: Path, exchange: Exchange) -> None:
         "output": OUTPUT,
         "normalisation": {"scale": SCALE, "offset": OFFSET, "of": "RGB grey levels 0..255, outside the model"},
         "multiple": exchange.multiple,
+        "whole": exchange.whole,
         "gate": exchange.reference.to_json() if exchange.reference else None,
         "about": dict(exchange.about or {}),
     }
@@ -86,12 +89,15 @@ def read_exchange(directory: Path) -> Exchange:
     multiple = said.get("multiple")
     if isinstance(multiple, bool) or not isinstance(multiple, int) or multiple < 1:
         raise _damaged(directory / ABOUT, f"multiple {multiple!r}")
+    whole = said.get("whole")
+    if whole is not None and (isinstance(whole, bool) or not isinstance(whole, int) or whole < 1):
+        raise _damaged(directory / ABOUT, f"whole {whole!r}")
     gate, about = said.get("gate"), said.get("about")
     try:
         reference = GateReference.from_json(gate) if isinstance(gate, dict) else None
     except ValueError as error:
         raise _damaged(directory / ABOUT, str(error)) from error
-    return Exchange(model, multiple, reference, about if isinstance(about, dict) else {})
+    return Exchange(model, multiple, reference, about if isinstance(about, dict) else {}, whole)
 
 
 def _read_about(path: Path) -> dict[str, object]:

@@ -1,9 +1,9 @@
 """Look where the product is: what lies around it is certainly no defect of it.
 
 The segmenter finds the product; the gate is 1 on it and up to a margin beyond its outline (a fray stands out, and no
-outline is exact to the pixel), falls smoothly to 0 across another half margin, and multiplies the map. Maps are
-probabilities or distances, 0 being the least anomalous value of any picture, so outside the product pixels of all
-pictures rank equally low. The image score is taken after that.
+outline is exact to the pixel), falls smoothly to 0 across another half margin, and multiplies the map. Maps are at
+least 0, which is the least anomalous value of any picture, so outside the product pixels of all pictures rank equally
+low. The image score is taken after that.
 
 The gate stays open everywhere for a texture, when the segmenter is unsure, and when it contradicts what the good parts
 showed in training (:class:`GateReference`): a segmenter that takes a stain for the part, or half of the part for all
@@ -13,8 +13,11 @@ of it, must not hide a defect.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Self
 
 import cv2
@@ -36,6 +39,7 @@ LEAST_CONFIDENCE = 0.5
 
 _LONGEST_SIDE = 1024  # pixels of the copy that the product is sought in: an outline exact to 4 pixels of 4000 will do
 _MOSTLY = 0.5  # share of the good parts that must be objects for the gate to be used at all
+_MOST_THREADS = 4
 _SHRUNK = 0.6  # of the usual area: less was found than there must be
 
 
@@ -78,14 +82,20 @@ class GateReference:
 class Gate:
     """Finds where on a picture its map counts.
 
+    May be asked from as many threads at once as it has segmenters.
+
     Args:
-        segmenter: Finds the product.
+        segmenters: Find the product; more than one of a kind where several threads are to find it, for a segmenter may
+            keep things from one call to the next.
         margin: How far beyond the outline the gate stays open, as a part of the picture's longer side.
         reference: What is usual for this product; without one every sure object is believed.
     """
 
-    def __init__(self, segmenter: Segmenter, *, margin: float, reference: GateReference | None = None) -> None:
-        self._segmenter = segmenter
+    def __init__(self, *segmenters: Segmenter, margin: float, reference: GateReference | None = None) -> None:
+        self.threads = len(segmenters)
+        self._free: SimpleQueue[Segmenter] = SimpleQueue()
+        for segmenter in segmenters:
+            self._free.put(segmenter)
         self._margin = margin
         self._reference = reference
 
@@ -93,15 +103,22 @@ class Gate:
     def named(cls, segmenter: str, *, margin: float, reference: GateReference | None = None) -> Self:
         """Return a gate with the segmenter of that registered name.
 
+        One that requires nothing beyond ``fmas`` is created once per thread, four at the most; others hold a model, and
+        are created once.
+
         Raises:
             UnknownComponentError: If there is none of that name.
             PluginError: If it cannot be created.
         """
-        return cls(load_plugins().create("segmenter", segmenter, {}), margin=margin, reference=reference)
+        plugins = load_plugins()
+        count = 1 if plugins.spec("segmenter", segmenter).requires else min(os.cpu_count() or 1, _MOST_THREADS)
+        each = (plugins.create("segmenter", segmenter, {}) for _ in range(count))
+        return cls(*each, margin=margin, reference=reference)
 
     def fingerprint(self) -> Fingerprint:
         """Return the segmenter's."""
-        return self._segmenter.fingerprint()
+        with self._segmenter() as segmenter:
+            return segmenter.fingerprint()
 
     def find(self, image: RGBImage) -> FloatMap | None:
         """Return how much each pixel counts.
@@ -141,7 +158,17 @@ class Gate:
         if scale < 1.0:
             size = max(1, round(width * scale)), max(1, round(height * scale))
             image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        return checked_foreground(self._segmenter.segment(image), image)
+        with self._segmenter() as segmenter:
+            return checked_foreground(segmenter.segment(image), image)
+
+    @contextmanager
+    def _segmenter(self) -> Iterator[Segmenter]:
+        """Lend a segmenter that no other thread is using."""
+        segmenter = self._free.get()
+        try:
+            yield segmenter
+        finally:
+            self._free.put(segmenter)
 
 
 def _sure_object(foreground: Foreground) -> bool:

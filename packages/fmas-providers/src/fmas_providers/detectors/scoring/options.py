@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -20,6 +20,8 @@ class ScoringOptions(BaseModel):
         gate: Whether only the product counts, not what lies around it.
         gate_margin: How far beyond the product's outline the gate stays open, as a part of the picture's longer side.
         segmenter: Registered name of the segmenter that finds the product.
+        flips: Whether a map is the mean over the picture and its mirror images, which costs four times as much and is a
+            little better; ``auto`` does so for pictures that are looked at as a whole, where it is cheap.
         top_fraction: Part of the picture whose highest values make the image score; see
             :func:`fmas_providers.detectors.scoring.image_score.image_score` for its limits.
     """
@@ -32,6 +34,7 @@ class ScoringOptions(BaseModel):
     gate: bool = True
     gate_margin: float = Field(default=0.02, ge=0.0, le=0.5, allow_inf_nan=False)
     segmenter: str = Field(default="builtin", min_length=1)
+    flips: Literal["auto", "always", "never"] = "auto"
     top_fraction: float = Field(default=0.001, gt=0.0, le=1.0, allow_inf_nan=False)
 
     @model_validator(mode="after")

@@ -17,7 +17,7 @@ from fmas_providers.detectors.scoring.gate import Gate, GateReference, apply_gat
 from fmas_providers.detectors.scoring.image_score import image_score
 from fmas_providers.detectors.scoring.normalise import normalise
 from fmas_providers.detectors.scoring.options import ScoringOptions
-from fmas_providers.detectors.scoring.tiles import MapBlender, TilePlan, plan_tiles
+from fmas_providers.detectors.scoring.views import View, view_of
 
 __all__ = ["Forward", "MapScorer"]
 
@@ -33,8 +33,7 @@ class _Picture:
     """A picture on its way through the network."""
 
     image: RGBImage
-    plan: TilePlan
-    blender: MapBlender
+    view: View
     weights: Future[FloatMap | None] | None
 
 
@@ -46,13 +45,14 @@ class MapScorer:
 
     Tiles of equal shape go through the network together, also those of different pictures; a picture is yielded as
     soon as it and all before it are complete. Held at a time are one picture with its map and, beside it, pictures of 8
-    megapixels in all whose tiles wait for a full batch. The product is sought in a thread while the network computes.
+    megapixels in all whose tiles wait for a full batch. The product is sought in threads while the network computes.
 
     Args:
         forward: The network.
         options: How to do all of this.
         multiple: What the network demands of its input's sides.
         reference: What the segmenter said of the good parts; see :class:`~.gate.GateReference`.
+        whole: Side of the square that a picture is brought to as a whole; ``None`` for tiles at native resolution.
         gate: In place of the one that ``options`` name; not used when ``options.gate`` is off.
     """
 
@@ -63,9 +63,12 @@ class MapScorer:
         *,
         multiple: int,
         reference: GateReference | None = None,
+        whole: int | None = None,
         gate: Gate | None = None,
     ) -> None:
         self._forward = forward
+        self._whole = whole
+        self._flips = options.flips == "always" or (options.flips == "auto" and whole is not None)
         self._options = options
         self._multiple = multiple
         self._gate: Gate | None = None
@@ -87,21 +90,21 @@ class MapScorer:
         """
         waiting: deque[_Picture] = deque()
         queues: dict[tuple[int, int], deque[_Tile]] = {}  # tiles of one shape; those of a picture are all in one queue
-        pool = ThreadPoolExecutor(1, thread_name_prefix="gate")
+        pool = ThreadPoolExecutor(self._gate.threads if self._gate else 1, thread_name_prefix="gate")
         try:
             for image in images:
                 while waiting and sum(one.image[..., 0].size for one in waiting) + image[..., 0].size > _PIXELS_HELD:
-                    self._forward_some(queues[waiting[0].plan.shape])
+                    self._forward_some(queues[waiting[0].view.shape])
                     yield from self._completed(waiting)
                 picture = self._admit(image, pool)
                 waiting.append(picture)
-                queue = queues.setdefault(picture.plan.shape, deque())
-                queue.extend((picture, index) for index in range(len(picture.plan)))
+                queue = queues.setdefault(picture.view.shape, deque())
+                queue.extend((picture, index) for index in range(len(picture.view)))
                 while len(queue) >= self._options.score_batch:
                     self._forward_some(queue)
                     yield from self._completed(waiting)
             while waiting:
-                self._forward_some(queues[waiting[0].plan.shape])
+                self._forward_some(queues[waiting[0].view.shape])
                 yield from self._completed(waiting)
         finally:
             pool.shutdown(cancel_futures=True)
@@ -113,30 +116,44 @@ class MapScorer:
             )
         options = self._options
         height, width = image.shape[:2]
-        plan = plan_tiles(height, width, tile=options.tile, overlap=options.overlap, multiple=self._multiple)
+        view = view_of(
+            height,
+            width,
+            whole=self._whole,
+            tile=options.tile,
+            overlap=options.overlap,
+            multiple=self._multiple,
+        )
         weights = pool.submit(self._gate.find, image) if self._gate else None
-        return _Picture(image, plan, MapBlender(plan), weights)
+        return _Picture(image, view, weights)
 
     def _forward_some(self, queue: deque[_Tile]) -> None:
         """Take up to a batch of tiles off ``queue`` and put them through the network."""
         tiles = [queue.popleft() for _ in range(min(len(queue), self._options.score_batch))]
-        height, width = tiles[0][0].plan.shape
+        height, width = tiles[0][0].view.shape
         batch = np.empty((len(tiles), 3, height, width), np.float32)
         for planes, (picture, index) in zip(batch, tiles, strict=True):
-            normalise(picture.plan.cut(picture.image, index), out=planes)
-        maps = self._forward(batch)
+            normalise(picture.view.cut(picture.image, index), out=planes)
+        maps = self._flipped(batch) if self._flips else self._forward(batch)
         if maps.shape != (len(tiles), height, width):
             raise ComponentError(
                 f"expected maps {(len(tiles), height, width)} from the network, got {maps.shape}; its output must have "
                 "the input's height and width"
             )
         for values, (picture, _) in zip(maps, tiles, strict=True):
-            picture.blender.add(values)
+            picture.view.add(values)
+
+    def _flipped(self, batch: NDArray[np.float32]) -> FloatMap:
+        """Return the mean of the maps of pictures and their mirror images."""
+        total = self._forward(batch)
+        for flip in (np.s_[..., ::-1], np.s_[..., ::-1, :], np.s_[..., ::-1, ::-1]):
+            total = total + self._forward(np.ascontiguousarray(batch[flip]))[flip]
+        return total / np.float32(4)
 
     def _completed(self, waiting: deque[_Picture]) -> Iterator[tuple[FloatMap, float]]:
-        while waiting and waiting[0].blender.complete:
+        while waiting and waiting[0].view.complete:
             picture = waiting.popleft()
-            anomaly_map = picture.blender.result()
+            anomaly_map = picture.view.result()
             if not np.isfinite(anomaly_map.sum(dtype=np.float64)):
                 raise ComponentError(
                     "expected finite values from the network, got NaN or infinity; its training diverged, or try "

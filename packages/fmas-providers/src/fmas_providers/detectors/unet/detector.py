@@ -21,7 +21,7 @@ from fmas_providers.detectors.options import UNetOptions
 from fmas_providers.detectors.scoring.gate import Gate, GateReference
 from fmas_providers.detectors.scoring.normalise import normalise
 from fmas_providers.detectors.scoring.scorer import Forward, MapScorer
-from fmas_providers.detectors.scoring.tiles import plan_tiles
+from fmas_providers.detectors.scoring.views import view_of
 from fmas_providers.detectors.training.loop import fit
 from fmas_providers.detectors.training.outcome import Validated
 from fmas_providers.detectors.training.pairs import identity_of, split_by_photograph, spread
@@ -29,8 +29,11 @@ from fmas_providers.detectors.training.surroundings import resolve_precision, se
 from fmas_providers.detectors.unet.anomalies import held_out_from, learnt_from
 from fmas_providers.detectors.unet.held_out import HeldOut
 from fmas_providers.detectors.unet.losses import defect_loss
+from fmas_providers.detectors.unet.maps import maps_of
 from fmas_providers.detectors.unet.network import build_network
+from fmas_providers.detectors.unet.pictures import WholeSampler
 from fmas_providers.detectors.unet.sampling import CropSampler
+from fmas_providers.detectors.unet.view import sees_whole
 from fmas_providers.detectors.weights_file import load_network, read_about, read_tensors, save_detector
 from fmas_providers.devices import describe_device
 from wdam import WDAM
@@ -39,8 +42,8 @@ __all__ = ["UNetDetector", "create", "diagnose"]
 
 _NAME = "unet"
 _VERSION = "1"  # raise it whenever the same pairs would give another network, or the same picture another map
-_STEPS = 600
-_GATE_PHOTOGRAPHS = 24
+_STEPS = 500
+_LOOKED_AT = 24  # photographs, for what is usual of the product and how large it is
 
 
 def create(options: Options) -> UNetDetector:
@@ -76,6 +79,7 @@ class UNetDetector:
         self._device, self._dtype = resolve_precision(options)
         self._network: nn.Module | None = None
         self._reference: GateReference | None = None
+        self._whole: int | None = None
 
     def fingerprint(self) -> Fingerprint:
         """Return name, version and options."""
@@ -122,15 +126,18 @@ class UNetDetector:
         with seeded(self._device, options.seed):
             network = build_network(options, pretrained=options.pretrained)
         unseen = held_out_from(validation, options.anomalies, seed=options.seed)
-        held_out = HeldOut(unseen, side=3 * options.crop, seed=options.seed)
+        looked_at = spread(len(pairs), _LOOKED_AT)
+        whole = sees_whole(options.view, options.crop, (pairs[index].mask.shape for index in looked_at))
+        self._whole = options.crop if whole else None
+        held_out = HeldOut(unseen, side=None if whole else 3 * options.crop, seed=options.seed)
 
         def validate(trained: nn.Module) -> Validated:
-            return held_out.measure(self._scorer(trained, options.model_copy(update={"gate": False})))
+            return held_out.measure(self._scorer(trained, options.model_copy(update={"gate": False, "flips": "never"})))
 
         outcome = fit(
             network,
-            CropSampler(learnt_from(pairs, options.anomalies, seed=options.seed), options),
-            lambda logits, batch: defect_loss(logits, batch.masks),
+            (WholeSampler if whole else CropSampler)(learnt_from(pairs, options.anomalies, seed=options.seed), options),
+            lambda logits, batch: defect_loss(logits, batch.masks, focusing=options.focusing),
             validate if held_out.tells else None,
             options,
             steps=options.planned_steps(len(pairs), default=_STEPS),
@@ -140,7 +147,7 @@ class UNetDetector:
         )
         if options.gate:
             gate = Gate.named(options.segmenter, margin=options.gate_margin)
-            self._reference = gate.learn(pairs[index].normal for index in spread(len(pairs), _GATE_PHOTOGRAPHS))
+            self._reference = gate.learn(pairs[index].normal for index in looked_at)
         self._network = network
         return outcome.about()
 
@@ -174,6 +181,7 @@ class UNetDetector:
             "version": _VERSION,
             "options": self._options.model_dump(mode="json"),
             "gate": None if self._reference is None else self._reference.to_json(),
+            "whole": self._whole,
         }
         save_detector(directory, self._trained().state_dict(), about)
 
@@ -187,6 +195,7 @@ class UNetDetector:
         reference = None if about.get("gate") is None else _reference(about["gate"], directory)
         network = build_network(self._options, pretrained=False)
         load_network(network, read_tensors(directory), source=directory)
+        self._whole = _whole(about.get("whole"), directory)
         self._network, self._reference = network.to(self._device).eval(), reference
 
     def export_onnx(self, directory: Path, *, parity: Sequence[RGBImage]) -> Exported:
@@ -206,6 +215,7 @@ class UNetDetector:
             multiple=_multiple(network),
             options=self._options,
             reference=self._reference,
+            whole=self._whole,
             parity=parity,
             about={"trained_as": {"detector": _NAME, "version": _VERSION, "options": self._options.identity()}},
         )
@@ -216,15 +226,17 @@ class UNetDetector:
         return self._network
 
     def _scorer(self, network: nn.Module, options: UNetOptions, reference: GateReference | None = None) -> MapScorer:
-        return MapScorer(self._forward(network), options, multiple=_multiple(network), reference=reference)
+        return MapScorer(
+            self._forward(network), options, multiple=_multiple(network), reference=reference, whole=self._whole
+        )
 
     def _forward(self, network: nn.Module) -> Forward:
-        """Return the network as numpy sees it: normalised pictures to probabilities."""
+        """Return the network as numpy sees it: normalised pictures to maps."""
 
         def forward(pictures: NDArray[np.float32]) -> FloatMap:
             with threads(self._options.threads), torch.inference_mode(), self._precision():
                 logits = network(self._tensor(pictures))
-                return np.asarray(torch.sigmoid(logits.float()).cpu().numpy(), dtype=np.float32)
+                return np.asarray(maps_of(logits).cpu().numpy(), dtype=np.float32)
 
         return forward
 
@@ -237,7 +249,14 @@ class UNetDetector:
     def _looked_through(self, network: nn.Module, lenses: Mapping[str, WDAM], image: RGBImage) -> SubbandWeights:
         options = self._options
         height, width = image.shape[:2]
-        plan = plan_tiles(height, width, tile=options.tile, overlap=options.overlap, multiple=_multiple(network))
+        view = view_of(
+            height,
+            width,
+            whole=self._whole,
+            tile=options.tile,
+            overlap=options.overlap,
+            multiple=_multiple(network),
+        )
         sums = {name: torch.zeros(4, dtype=torch.float64) for name in lenses}
 
         def look(name: str, lens: WDAM, seen: Tensor) -> None:
@@ -249,16 +268,25 @@ class UNetDetector:
         ]
         try:
             with threads(options.threads), torch.inference_mode(), self._precision():
-                for index in range(len(plan) if lenses else 0):
-                    network(self._tensor(normalise(plan.cut(image, index))[None]))
+                for index in range(len(view) if lenses else 0):
+                    network(self._tensor(normalise(view.cut(image, index))[None]))
         finally:
             for hook in hooks:
                 hook.remove()
-        return {name: tuple((total / len(plan)).tolist()) for name, total in sums.items()}
+        return {name: tuple((total / len(view)).tolist()) for name, total in sums.items()}
 
 
 def _multiple(network: nn.Module) -> int:
     return cast("int", network.multiple)
+
+
+def _whole(found: object, directory: Path) -> int | None:
+    if found is None or (isinstance(found, int) and not isinstance(found, bool) and found > 0):
+        return found
+    raise ModelError(
+        f"expected the side of a square, or null, as `whole` in {directory}, got {found!r}; copy the whole folder "
+        "again, or train again"
+    )
 
 
 def _reference(found: object, directory: Path) -> GateReference:

@@ -26,11 +26,11 @@ class HeldOut:
 
     Args:
         pairs: The held-out pairs; at most 32 of them are read.
-        side: The windows' largest side, in pixels.
+        side: The windows' largest side, in pixels; ``None`` for whole pictures.
         seed: Where the windows of good pictures lie.
     """
 
-    def __init__(self, pairs: Sequence[NormalSyntheticMask], *, side: int, seed: int) -> None:
+    def __init__(self, pairs: Sequence[NormalSyntheticMask], *, side: int | None, seed: int) -> None:
         self._pictures: list[RGBImage] = []
         self._masks: list[BoolMask] = []
         rng = np.random.default_rng((seed, 1))
@@ -71,7 +71,9 @@ def _middle(mask: BoolMask) -> tuple[float, float]:
     return float(rows[0] + rows[-1] + 1) / 2, float(columns[0] + columns[-1] + 1) / 2
 
 
-def _span(centre: float, length: int, side: int) -> slice:
+def _span(centre: float, length: int, side: int | None) -> slice:
     """Return at most ``side`` of ``length`` positions, around ``centre`` as far as the borders let it."""
+    if side is None:
+        return slice(0, length)
     start = min(max(int(centre - side / 2), 0), max(length - side, 0))
     return slice(start, min(start + side, length))

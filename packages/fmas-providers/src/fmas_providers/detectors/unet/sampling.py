@@ -16,30 +16,43 @@ from fmas_providers.detectors.options import UNetOptions
 from fmas_providers.detectors.scoring.normalise import OFFSET, SCALE
 from fmas_providers.detectors.training.batch import Batch
 from fmas_providers.detectors.unet.changes import Change, KeptPairs
+from fmas_providers.detectors.unet.pictures import chosen_pairs
 
-__all__ = ["CropSampler"]
+__all__ = ["CropSampler", "Variety"]
 
-_SCALE = (0.7, 1.4)
-_TURN = 8.0  # degrees
-_STRENGTH = (0.6, 1.6)
-
-_MOVED = 0.5
-"""Part of the crops whose defect comes from another photograph and lies anywhere; the others keep theirs in place."""
-
-_FURTHER = 0.5
-"""Chance of one more defect in a crop."""
-
-_MOVED_SCALE = (0.6, 1.6)
-_MOVED_TURN = 30.0  # degrees
-
-_CONTRAST = (0.8, 1.25)
-_BRIGHTNESS = 20.0  # grey levels
-_NOISE = 4.0  # grey levels
-_BLUR = 1.0  # pixels
 _SOMETIMES = 0.25
 
 Picture = NDArray[np.float32]
 Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Variety:
+    """In how many ways crops vary; whatever is drawn between two factors is even in its logarithm.
+
+    Attributes:
+        moved: Part of the crops whose defect comes from another photograph and lies anywhere; others keep theirs.
+        further: Chance of one more defect in a crop, anywhere.
+        moved_scale: Factors between which a defect that is laid anywhere is scaled.
+        moved_turn: Largest angle by which it is turned, in degrees.
+        scale: Factors between which a crop is scaled.
+        turn: Largest angle by which a crop is turned, in degrees.
+        contrast: Factors between which the contrast changes.
+        brightness: Largest change of brightness, in grey levels.
+        noise: Largest standard deviation of noise, in grey levels, in a quarter of the crops.
+        blur: Largest standard deviation of a blur, in pixels, in a quarter of the crops.
+    """
+
+    moved: float = 0.25
+    further: float = 0.25
+    moved_scale: tuple[float, float] = (0.6, 1.6)
+    moved_turn: float = 30.0
+    scale: tuple[float, float] = (0.7, 1.4)
+    turn: float = 8.0
+    contrast: tuple[float, float] = (0.8, 1.25)
+    brightness: float = 20.0
+    noise: float = 4.0
+    blur: float = 1.0
 
 
 class CropSampler:
@@ -49,12 +62,15 @@ class CropSampler:
 
     Args:
         pairs: What to draw from; read when first needed and kept in memory up to ``changes.KEPT_BYTES``.
-        options: ``seed``, ``batch_size`` and ``crop``.
+        options: ``seed``, ``batch_size``, ``crop`` and ``strength``.
+        variety: In how many ways crops vary; ``None`` for the defaults.
     """
 
-    def __init__(self, pairs: Sequence[NormalSyntheticMask], options: UNetOptions) -> None:
-        self._pairs = KeptPairs(pairs)
-        self._seed, self._side = options.seed, options.crop
+    def __init__(
+        self, pairs: Sequence[NormalSyntheticMask], options: UNetOptions, *, variety: Variety | None = None
+    ) -> None:
+        self._pairs, self._variety = KeptPairs(pairs), variety or Variety()
+        self._seed, self._side, self._strength = options.seed, options.crop, options.strength
         self._half = max(1, options.batch_size // 2)
 
     def __call__(self, step: int) -> Batch:
@@ -62,40 +78,31 @@ class CropSampler:
         rng = np.random.default_rng((self._seed, 0, step))
         pictures = np.empty((2 * self._half, self._side, self._side, 3), np.float32)
         masks = np.zeros(pictures.shape[:3], np.float32)
-        for place, index in enumerate(self._chosen(step)):
+        chosen = chosen_pairs(step, count=len(self._pairs), each=self._half, seed=self._seed)
+        for place, index in enumerate(chosen):
             normal, synthetic, masks[place] = self._crops(index, rng)
-            alteration = _Alteration.drawn(rng, self._side)
+            alteration = _Alteration.drawn(rng, self._side, self._variety)
             pictures[place] = alteration(synthetic)
             pictures[self._half + place] = alteration(normal)
         return Batch(torch.from_numpy(pictures).permute(0, 3, 1, 2), torch.from_numpy(masks))
 
-    def _chosen(self, step: int) -> list[int]:
-        """Return the pairs of a step: its part of an endless row of permutations."""
-        count = len(self._pairs)
-        places = range(step * self._half, (step + 1) * self._half)
-        rounds = {place // count for place in places}
-        orders = {number: np.random.default_rng((self._seed, 1, number)).permutation(count) for number in rounds}
-        return [int(orders[place // count][place % count]) for place in places]
-
     def _crops(self, index: int, rng: np.random.Generator) -> tuple[Picture, Picture, BoolMask]:
         """Return a good crop, the same with one or two defects, and their mask."""
+        variety = self._variety
         photograph, change = self._pairs[index]
-        moved = rng.random() < _MOVED
+        moved = rng.random() < variety.moved
         if moved:
-            photograph = self._another(rng)
-        view = _view(photograph.shape, self._side, None if moved else change, rng)
+            photograph = self._pairs.normal(int(rng.integers(len(self._pairs))))
+        view = _view(photograph.shape, self._side, None if moved else change, rng, variety)
         normal = _seen(photograph, view, self._side)
-        matrix = _somewhere(change, self._side, rng) if moved else view
-        synthetic, mask = change.laid_onto(normal, matrix, strength=_between(*_STRENGTH, rng))
-        if rng.random() < _FURTHER:
-            _, further = self._pairs[int(rng.integers(len(self._pairs)))]
-            matrix = _somewhere(further, self._side, rng)
-            synthetic, there = further.laid_onto(synthetic, matrix, strength=_between(*_STRENGTH, rng))
+        matrix = _somewhere(change, self._side, rng, variety) if moved else view
+        synthetic, mask = change.laid_onto(normal, matrix, strength=rng.uniform(*self._strength))
+        if rng.random() < variety.further:
+            _, other = self._pairs[int(rng.integers(len(self._pairs)))]
+            matrix = _somewhere(other, self._side, rng, variety)
+            synthetic, there = other.laid_onto(synthetic, matrix, strength=rng.uniform(*self._strength))
             mask = mask | there
         return normal, synthetic, mask
-
-    def _another(self, rng: np.random.Generator) -> RGBImage:
-        return self._pairs.normal(int(rng.integers(len(self._pairs))))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,13 +122,16 @@ class _Alteration:
     blur: float
 
     @classmethod
-    def drawn(cls, rng: np.random.Generator, side: int) -> _Alteration:
+    def drawn(cls, rng: np.random.Generator, side: int, variety: Variety) -> _Alteration:
         noisy, blurred = rng.random(2) < _SOMETIMES
+        noise = None
+        if noisy and variety.noise:
+            noise = rng.standard_normal((side, side, 1), np.float32) * np.float32(rng.uniform(0, variety.noise))
         return cls(
-            contrast=_between(*_CONTRAST, rng),
-            brightness=rng.uniform(-_BRIGHTNESS, _BRIGHTNESS),
-            noise=rng.standard_normal((side, side, 1), np.float32) * np.float32(rng.uniform(0, _NOISE)) if noisy else None,
-            blur=rng.uniform(0.3, _BLUR) if blurred else 0.0,
+            contrast=_between(*variety.contrast, rng),
+            brightness=rng.uniform(-variety.brightness, variety.brightness),
+            noise=noise,
+            blur=rng.uniform(variety.blur / 4, variety.blur) if blurred and variety.blur else 0.0,
         )
 
     def __call__(self, crop: Picture) -> Picture:
@@ -143,15 +153,18 @@ def _linear(scale: float, turn: float, rng: np.random.Generator) -> Matrix:
     """Return a ``(2, 2)`` matrix that scales, turns by up to ``turn`` degrees and flips by chance."""
     angle = math.radians(rng.uniform(-turn, turn))
     cosine, sine = math.cos(angle), math.sin(angle)
-    return scale * np.array([[cosine, -sine], [sine, cosine]]) * rng.choice((-1.0, 1.0), size=2)
+    turned = np.array([[cosine, -sine], [sine, cosine]], np.float64)
+    return np.asarray(scale * turned * rng.choice((-1.0, 1.0), size=2), np.float64)
 
 
-def _view(shape: tuple[int, ...], side: int, change: Change | None, rng: np.random.Generator) -> Matrix:
+def _view(
+    shape: tuple[int, ...], side: int, change: Change | None, rng: np.random.Generator, variety: Variety
+) -> Matrix:
     """Return the ``(2, 3)`` matrix from a photograph to a crop somewhere in it, at its defect if one is given.
 
     The crop lies within the photograph as far as it fits.
     """
-    linear = _linear(_between(*_SCALE, rng), _TURN, rng)
+    linear = _linear(_between(*variety.scale, rng), variety.turn, rng)
     reach = side / 2 / abs(np.linalg.det(linear)) ** 0.5
     focus = None if change is None else _point(change, rng)
     centre = []
@@ -162,9 +175,9 @@ def _view(shape: tuple[int, ...], side: int, change: Change | None, rng: np.rand
     return np.column_stack([linear, (side - 1) / 2 - linear @ centre])
 
 
-def _somewhere(change: Change, side: int, rng: np.random.Generator) -> Matrix:
+def _somewhere(change: Change, side: int, rng: np.random.Generator, variety: Variety) -> Matrix:
     """Return the matrix that lays a defect somewhere into a crop, a pixel of it inside."""
-    linear = _linear(_between(*_MOVED_SCALE, rng), _MOVED_TURN, rng)
+    linear = _linear(_between(*variety.moved_scale, rng), variety.moved_turn, rng)
     return np.column_stack([linear, rng.uniform(0, side - 1, size=2) - linear @ _point(change, rng)])
 
 
