@@ -96,8 +96,8 @@ class UNetOptions(TrainingOptions, ScoringOptions):
         crop: Side of the squares to learn from, in pixels.
         strength: Defects are made so many times as strong, by chance between the two: faint ones teach little at
             first.
-        focusing: The focal loss's gamma: how much less a pixel weighs that is right already. In a short training nothing
-            is (docs/explanation/training-trials.md), hence 0; a long one may want the usual 2.
+        focusing: The focal loss's gamma: how much less a pixel weighs that is right already. In a short training
+            hardly any is (docs/explanation/training-trials.md), hence 0; a long one may want the usual 2.
         anomalies: What to learn from: the synthetic pairs, CutPaste scars on their good twins, or both.
         encoder: Name of a timm network to encode with instead of the built-in one, e.g. ``resnet18``.
         pretrained: Whether that network starts from timm's pretrained weights.
