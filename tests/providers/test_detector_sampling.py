@@ -226,3 +226,14 @@ def test_blur_and_noise_are_the_same_for_both_twins() -> None:
     )
     assert torch.equal(altered.pictures[:16], altered.pictures[16:])
     assert not torch.equal(plain.pictures, altered.pictures)
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_traces_of_a_negative_control_are_shown_and_are_no_defect(whole: bool) -> None:
+    normal = np.full((60, 60, 3), 100, np.uint8)
+    control = NormalSyntheticMask(normal, normal + 40, np.zeros((60, 60), np.bool_))
+    batch = sampler([control], whole=whole, variety=Variety(noise=0.0, blur=0.0))(0)
+    half = len(batch.pictures) // 2
+    assert not batch.masks.any()
+    gaps = (batch.pictures[:half] - batch.pictures[half:]).flatten(1).mean(dim=1)
+    assert bool((gaps > 0.4).all()), "40 grey levels are 0.5 to 0.78 in what the network reads"

@@ -263,3 +263,8 @@ def test_the_doctor_is_told() -> None:
     assert diagnose({"device": "cpu", "encoder": "resnet18", "wdam": False})["network"] == "resnet18"
     with pytest.raises(ConfigError, match="expected device"):
         diagnose({"device": "tpu"})
+
+
+def test_a_crop_that_the_network_cannot_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"expected crop as a multiple of 8, .* got 50; take 48"):
+        tiny(crop=50).train(pairs(2), [], workspace=tmp_path)

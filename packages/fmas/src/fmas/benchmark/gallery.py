@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from fmas.benchmark.layouts import Category, TestImage
 from fmas.benchmark.measuring import Inspected, mean_map
+from fmas.benchmark.truth import read_truth
 from fmas.images import read_image
 from fmas.report.encoding import Effort, fitted, photograph, resized
-from fmas.types import BoolMask, FloatMap, RGBImage
+from fmas.types import FloatMap, RGBImage
 
 __all__ = ["GalleryRow", "chosen_images", "gallery"]
 
@@ -136,8 +137,7 @@ def _outlined(picture: RGBImage, image: TestImage) -> RGBImage:
     if image.truth is None:
         return picture
     height, width = picture.shape[:2]
-    truth, _ = read_image(image.truth, min_side=1)
-    mask: BoolMask = truth.max(axis=2) > 0
+    mask = read_truth(image.truth)
     small = cv2.resize(mask.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA) > 0
     contours, _ = cv2.findContours(small.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     drawn = picture.copy()

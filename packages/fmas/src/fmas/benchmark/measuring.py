@@ -20,8 +20,8 @@ from PIL import Image, UnidentifiedImageError
 
 from fmas.benchmark.layouts import Category, TestImage
 from fmas.benchmark.ruler import Ruler, Sampled, ScoredImage
+from fmas.benchmark.truth import read_truth
 from fmas.errors import OutputError
-from fmas.images import read_image
 from fmas.inspection_files import InspectionFolder
 from fmas.types import BoolMask, FloatMap
 
@@ -174,8 +174,7 @@ def mean_map(seeds: Sequence[Inspected], image: TestImage) -> FloatMap:
 def _mask_of(image: TestImage, inspected: Inspected) -> BoolMask | None:
     if image.truth is None:
         return None
-    pixels, _ = read_image(image.truth, min_side=1)
-    mask: BoolMask = pixels.max(axis=2) > 0
+    mask = read_truth(image.truth)
     shape = read_map(inspected.folder, image.relative).shape
     if mask.shape != shape:
         raise OutputError(

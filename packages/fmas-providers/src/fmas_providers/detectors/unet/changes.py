@@ -130,6 +130,13 @@ class KeptPairs:
             return self._normals[self._kept[index][0]]
         return self[index][0]
 
+    def control(self, index: int) -> RGBImage | None:
+        """Return the picture of a negative control, traces but no defect, read anew; ``None`` for any other pair."""
+        if index in self._kept and self._kept[index][4].any():
+            return None
+        pair = self._pairs[index]
+        return None if pair.mask.any() else np.ascontiguousarray(pair.synthetic)
+
     def _keep(self, index: int, normal: RGBImage, box: tuple[int, int, RGBImage, BoolMask]) -> RGBImage:
         """Keep a pair if there is room; return the good picture that is kept already, if one is."""
         digest = hashlib.blake2b(normal.tobytes() + str(normal.shape).encode(), digest_size=16).digest()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fmas.detectors import Exported, SubbandWeights, TrainingProgress
-from fmas.errors import ModelError, UsageError
+from fmas.errors import ConfigError, ModelError, UsageError
 from fmas.options import parse_options
 from fmas.specs import Options
 from fmas.types import Fingerprint, FloatMap, NormalSyntheticMask, RGBImage
@@ -116,6 +116,7 @@ class UNetDetector:
 
         Raises:
             UsageError: If there is no pair.
+            ConfigError: If the network cannot read squares of ``crop``.
             ComponentError: If the training diverges.
             ModelError: If the workspace holds another training's checkpoint, or a damaged one.
         """
@@ -125,6 +126,11 @@ class UNetDetector:
         identity = identity_of({"name": _NAME, "version": _VERSION, **options.identity()}, pairs, validation)
         with seeded(self._device, options.seed):
             network = build_network(options, pretrained=options.pretrained)
+        if options.crop % _multiple(network):
+            raise ConfigError(
+                f"expected crop as a multiple of {_multiple(network)}, which this network reads, got {options.crop}; "
+                f"take {max(options.crop // _multiple(network), 1) * _multiple(network)}"
+            )
         unseen = held_out_from(validation, options.anomalies, seed=options.seed)
         looked_at = spread(len(pairs), _LOOKED_AT)
         whole = sees_whole(options.view, options.crop, (pairs[index].mask.shape for index in looked_at))

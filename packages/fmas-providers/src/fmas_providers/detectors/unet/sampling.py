@@ -90,6 +90,11 @@ class CropSampler:
         """Return a good crop, the same with one or two defects, and their mask."""
         variety = self._variety
         photograph, change = self._pairs[index]
+        control = self._pairs.control(index)
+        if control is not None:
+            view = _view(photograph.shape, self._side, None, rng, variety)
+            nothing = np.zeros((self._side, self._side), np.bool_)
+            return _seen(photograph, view, self._side), _seen(control, view, self._side), nothing
         moved = rng.random() < variety.moved
         if moved:
             photograph = self._pairs.normal(int(rng.integers(len(self._pairs))))

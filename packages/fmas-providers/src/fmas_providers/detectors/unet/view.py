@@ -42,5 +42,7 @@ def squeezed_pair(pair: NormalSyntheticMask, side: int) -> NormalSyntheticMask:
     """
     share = cv2.resize(pair.mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
     mask: BoolMask = np.asarray(share >= _LEAST_SHARE)
-    normal = resized(pair.normal, side)
-    return NormalSyntheticMask(normal, np.where(mask[..., None], resized(pair.synthetic, side), normal), mask)
+    normal, synthetic = resized(pair.normal, side), resized(pair.synthetic, side)
+    if pair.mask.any():  # a negative control has no mask, and keeps its traces everywhere
+        synthetic = np.where(mask[..., None], synthetic, normal)
+    return NormalSyntheticMask(normal, synthetic, mask)
