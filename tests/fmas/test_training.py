@@ -174,7 +174,8 @@ def test_the_folder_holds_no_path_of_this_machine(out, request_for, tmp_path):
     summary = train_model(request_for(out, {"weights": str(tmp_path / "w"), "device": "cuda:7"}), registry=REGISTRY)
     for name, content in files(summary.folder).items():
         assert str(tmp_path).encode() not in content and b"cuda:7" not in content, name
-    assert read_model(summary.folder, registry=REGISTRY).about.options == {}
+    options = read_model(summary.folder, registry=REGISTRY).about.options
+    assert options == {"epochs": None, "seed": 0, "steps": 6, "wdam": True}, "all of them, so that defaults may change"
 
 
 def test_secrets_are_refused_and_never_written(out, request_for, monkeypatch):

@@ -14,8 +14,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 from fmas.calibration import Calibration
 from fmas.components import ComponentHandle
+from fmas.config import ComponentConfig
 from fmas.detectors import TrainableDetector, TrainingProgress
-from fmas.errors import UnknownComponentError, UsageError
+from fmas.errors import FmasError, UnknownComponentError, UsageError
 from fmas.held_out_scores import checked_scores
 from fmas.holdout import HoldoutReport, refuse_held_out
 from fmas.json_values import json_values
@@ -118,7 +119,7 @@ def train_model(
             about = ModelAbout(
                 detector=request.detector.name,
                 detector_version=handle.fingerprint().version,
-                options=portable_options(request.detector.options),
+                options=_resolved_options(request.detector, handle, registry),
                 category=data.everything.category,
                 object_name=data.everything.object_name,
                 data=data.describe(holdout),
@@ -150,6 +151,22 @@ def _detector_identity(handle: ComponentHandle[Detector], registry: PluginRegist
         ) from error
     config = portable_options(fingerprint.config)
     return {"name": fingerprint.name, "version": fingerprint.version, "config": config}
+
+
+def _resolved_options(
+    asked: ComponentConfig, handle: ComponentHandle[Detector], registry: PluginRegistry
+) -> dict[str, object]:
+    """Return the options that the model is created with again: all of them, so that later defaults change nothing.
+
+    A fingerprint's config is the resolved options; should a detector not accept its own, those that were given must do.
+    """
+    given = portable_options(asked.options)
+    resolved = {**portable_options(handle.fingerprint().config), **given}
+    try:
+        registry.create("detector", asked.name, resolved)
+    except FmasError:
+        return given
+    return resolved
 
 
 def _learn(
