@@ -42,7 +42,7 @@ def test_scale_is_always_in_order(scores, own):
 
 def test_scale_follows_what_is_usual():
     scale = MapScale.from_calibration(Calibration.from_scores([0.1] * 30 + [0.3] * 2), 0.3)
-    assert (scale.start, scale.threshold, scale.end) == pytest.approx((0.2, 0.3, 1.3))
+    assert (scale.start, scale.threshold, scale.end) == pytest.approx((0.2, 0.3, 0.5))
 
 
 def test_below_the_start_the_photograph_is_untouched():

@@ -240,6 +240,12 @@ def test_cuda_is_asked_for_where_there_is_none() -> None:
         diagnose({"device": "cuda"})
 
 
+def test_without_onnxruntime_the_package_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UsageError, match=r"fmas-providers\[onnx\]"):
+        OnnxDetector().load(folder)
+
+
 def test_a_wrong_option_is_named() -> None:
     with pytest.raises(ConfigError, match=r"unknown key .detector\.tiles"):
         create({"tiles": 5})

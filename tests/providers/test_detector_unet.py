@@ -268,3 +268,9 @@ def test_the_doctor_is_told() -> None:
 def test_a_crop_that_the_network_cannot_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"expected crop as a multiple of 8, .* got 50; take 48"):
         tiny(crop=50).train(pairs(2), [], workspace=tmp_path)
+
+
+def test_an_epoch_is_every_pair_once(tmp_path: Path) -> None:
+    # Half of a batch of 8 are good twins, so 8 pairs take two batches.
+    said = tiny(steps=None, epochs=3, batch_size=8).train(pairs(8), [], workspace=tmp_path)
+    assert said["steps"] == 6

@@ -51,7 +51,7 @@ class MapScale:
         """Return the scale of an inspection.
 
         Colour begins half-way between what is usual of good pictures (the median of their scores) and the threshold,
-        and ends as far above the threshold as five times that way. A map is taken to have its image score's unit.
+        and ends as far above the threshold as that way. A map is taken to have its image score's unit.
 
         Args:
             calibration: Of the model.
@@ -61,7 +61,7 @@ class MapScale:
         way = threshold - usual
         if way <= 0:  # one good picture to calibrate with, or a threshold of the user's own below the usual
             way = max(abs(threshold), 1e-6) / 2
-        return cls(threshold - way / 2, threshold, threshold + 5 * way)
+        return cls(threshold - way / 2, threshold, threshold + way)
 
     def position(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return where values lie between start, 0, and end, 1; clipped."""

@@ -69,15 +69,15 @@ class TrainingOptions(_Options):
     compile: bool = False
     threads: int | None = Field(default=None, ge=1, le=1024)
 
-    def planned_steps(self, pairs: int, *, default: int) -> int:
+    def planned_steps(self, pictures: int, *, default: int) -> int:
         """Return how many batches to learn from.
 
         Args:
-            pairs: How many there are.
+            pictures: How many one round through all pairs has, good twins and scars included.
             default: What the detector takes when nothing was asked for.
         """
         if self.epochs is not None:
-            return max(1, -(-self.epochs * pairs // self.batch_size))
+            return max(1, -(-self.epochs * pictures // self.batch_size))
         return default if self.steps is None else self.steps
 
 

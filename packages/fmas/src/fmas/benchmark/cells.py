@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 from fmas.benchmark.layouts import Category
 from fmas.benchmark.variants import Variant
 from fmas.errors import UsageError
+from fmas.secrecy import first_secret_setting
 from fmas.slugs import slug
 
 __all__ = ["BenchmarkRequest", "Cell", "Step", "StepName", "pairs_folder", "shown_command", "synthesis_step"]
@@ -57,9 +58,14 @@ class BenchmarkRequest:
             if number is not None and number < 1:
                 raise UsageError(f"expected {name} of at least 1, got {number}; leave it out for the default")
         for setting in self.settings:
-            key, equals, _ = setting.partition("=")
+            key, equals, value = setting.partition("=")
             if not key.strip() or not equals:
                 raise UsageError(f"expected KEY=VALUE for --set, got {setting!r}; e.g. --set detector.width=16")
+            if first_secret_setting({key.strip(): value}):  # settings go into benchmark.json, results and logs
+                raise UsageError(
+                    f"expected settings without secrets, got one as {key.strip()!r}; leave it out and set the variable "
+                    "that its component reads"
+                )
             if key.strip() in _OURS:
                 raise UsageError(f"expected a setting that variants share, got {setting!r}; {_OURS[key.strip()]}")
 

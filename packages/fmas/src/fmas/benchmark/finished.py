@@ -6,6 +6,7 @@ import json
 import math
 import os
 import platform
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,13 +103,13 @@ def load_sampled(path: Path) -> dict[str, Sampled]:
     values: dict[str, dict[str, float]] = {}
     replicates: dict[str, dict[str, Any]] = {}
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             for key in arrays.files:
                 name, _, measure = key.rpartition("/")
                 array = arrays[key]
                 values.setdefault(name, {})[measure] = float(array[0])
                 replicates.setdefault(name, {})[measure] = array[1:]
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise OutputError(f"expected measures in {path}, got {error}; delete {path.parent}") from error
     return {name: Sampled(values[name], replicates[name]) for name in values}
 

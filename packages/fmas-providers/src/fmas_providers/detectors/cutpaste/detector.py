@@ -111,8 +111,9 @@ class CutPasteDetector:
         options = self._options
         device, _ = resolve_precision(options)
         self._reference = self._learn_reference(pairs)
-        squares = Squares(pairs, side=options.side, find_foreground=self._scars_inside())
-        held_out = Squares(validation, side=options.side, find_foreground=self._scars_inside())
+        inside = self._scars_inside()  # once: a segmenter may hold a large model
+        squares = Squares(pairs, side=options.side, find_foreground=inside)
+        held_out = Squares(validation, side=options.side, find_foreground=inside)
         sampler = ClassSampler(squares, options)
         network = build_classifier(options, pretrained=options.pretrained)
         outcome = fit(

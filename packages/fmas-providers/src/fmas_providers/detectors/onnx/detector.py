@@ -93,6 +93,7 @@ class OnnxDetector:
         Raises:
             ModelError: If a file is missing, damaged or foreign.
             ConfigError: If the device is not there.
+            UsageError: If onnxruntime is not installed.
         """
         exchange = read_exchange(directory)
         session = _session(exchange.model, self._options, directory / MODEL)
@@ -116,7 +117,13 @@ def _nothing_loaded() -> ModelError:
 
 
 def _runtime() -> Any:  # noqa: ANN401 (onnxruntime has no types)
-    return importlib.import_module("onnxruntime")
+    try:
+        return importlib.import_module("onnxruntime")
+    except ModuleNotFoundError as error:  # nothing imports it before a model is loaded
+        raise UsageError(
+            "expected onnxruntime to inspect with an exported model, got none installed; pip install "
+            "'fmas-providers[onnx]'"
+        ) from error
 
 
 def _providers(device: str) -> list[str]:

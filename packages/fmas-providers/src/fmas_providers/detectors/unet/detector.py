@@ -146,7 +146,7 @@ class UNetDetector:
             lambda logits, batch: defect_loss(logits, batch.masks, focusing=options.focusing),
             validate if held_out.tells else None,
             options,
-            steps=options.planned_steps(len(pairs), default=_STEPS),
+            steps=options.planned_steps(2 * len(pairs), default=_STEPS),
             identity=identity,
             workspace=workspace,
             progress=progress,

@@ -50,7 +50,7 @@ class EncoderUNet(nn.Module):
         self.multiple = self._reductions[-1]
         self._describe(cast("Any", self.encoder).pretrained_cfg)
         lenses = min(options.wdam_levels, len(channels)) if options.wdam else 0
-        self.lenses = nn.ModuleList(WDAM(count) for count in channels[:lenses])
+        self.lenses = nn.ModuleList(WDAM(count, scale=True) for count in channels[:lenses])
         widths = [min(options.width * 2**level, 8 * options.width) for level in range(len(channels))]
         self.deepest = _Block(channels[-1], widths[-1])
         self.decoder = nn.ModuleList(

@@ -90,7 +90,7 @@ class CropSampler:
         """Return a good crop, the same with one or two defects, and their mask."""
         variety = self._variety
         photograph, change = self._pairs[index]
-        control = self._pairs.control(index)
+        control = None if change.values[..., 3].any() else self._pairs.control(index)
         if control is not None:
             view = _view(photograph.shape, self._side, None, rng, variety)
             nothing = np.zeros((self._side, self._side), np.bool_)
