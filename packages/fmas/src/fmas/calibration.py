@@ -26,7 +26,7 @@ _QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 
 def fewest_scores(false_alarms: float) -> int:
     """Return how many good pictures a threshold for this false-alarm rate, in ``(0, 1)``, must rest on at the least."""
-    return math.ceil(1 / Fraction(repr(false_alarms))) - 1
+    return math.ceil(1 / Fraction(repr(float(false_alarms)))) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Calibration:
     @property
     def _rank(self) -> int:
         """Return ``ceil((n + 1)(1 - a))``, with ``a`` as it is written: 0.05 is one twentieth, not a little more."""
-        return math.ceil((self.count + 1) * (1 - Fraction(repr(self.false_alarms))))
+        return math.ceil((self.count + 1) * (1 - Fraction(repr(float(self.false_alarms)))))
 
     @property
     def is_reached(self) -> bool:

@@ -111,7 +111,8 @@ def _resized(image: RGBImage, size: tuple[int, int]) -> NDArray[np.uint8]:
 def _resized_map(map_: FloatMap, size: tuple[int, int]) -> NDArray[np.float32]:
     if size[0] < map_.shape[1] or size[1] < map_.shape[0]:
         window = (math.ceil(map_.shape[0] / size[1]), math.ceil(map_.shape[1] / size[0]))
-        map_ = cv2.dilate(map_, np.ones(window, dtype=np.uint8)).astype(np.float32)
+        # Nearest sampling takes the first pixel of each window, so the window begins there.
+        map_ = cv2.dilate(map_, np.ones(window, dtype=np.uint8), anchor=(0, 0)).astype(np.float32)
     resized = cv2.resize(map_, size, interpolation=cv2.INTER_NEAREST)
     return np.asarray(resized, dtype=np.float32)
 
