@@ -174,7 +174,7 @@ def lint(session: nox.Session) -> None:
 @leaves_room
 def types(session: nox.Session) -> None:
     """Check all packages, the examples and this file with mypy's strict rules."""
-    install(session, *EDITABLE, *EDITABLE_EXAMPLES, "mypy", "types-PyYAML", "nox")
+    install(session, *EDITABLE, *EDITABLE_EXAMPLES, "mypy", "types-PyYAML", "nox", "safetensors")  # the last is typed
     sources = [f"packages/{package.folder}/src" for package in PACKAGES] + [f"{example}/src" for example in EXAMPLES]
     session.run("mypy", *sources, "noxfile.py")
 

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml"))
 FOLDER = os.environ.get("DISTRIBUTIONS")
-SHIPPED_SUFFIXES = {
+SHIPPED_SUFFIXES = {".csv", 
     ".py", ".typed",  # code
     ".cu", ".cuh", ".h",  # kernels, compiled at first use
     ".json", ".yaml",  # catalogues and schemas
