@@ -16,10 +16,10 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = sorted(path.parent for path in ROOT.glob("packages/*/pyproject.toml"))
 FOLDER = os.environ.get("DISTRIBUTIONS")
-SHIPPED_SUFFIXES = {".csv", 
+SHIPPED_SUFFIXES = {
     ".py", ".typed",  # code
     ".cu", ".cuh", ".h",  # kernels, compiled at first use
-    ".json", ".yaml",  # catalogues and schemas
+    ".json", ".yaml", ".csv",  # catalogues, schemas, published figures
     ".css", ".html", ".j2", ".js", ".svg",  # report and pages
 }  # fmt: skip
 
