@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 from fmas.types import BoolMask, NormalSyntheticMask, RGBImage
-from fmas_evaluate import image_auroc
 
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
+pytest.importorskip("fmas_evaluate")
 
+from fmas_evaluate import image_auroc
 from fmas_providers.detectors.options import UNetOptions
 from fmas_providers.detectors.unet.detector import UNetDetector
 
