@@ -17,6 +17,11 @@ def network(**options: int) -> CompactUNet:
     return CompactUNet(**({"width": 5, "levels": 3, "stem": 2} | options))  # type: ignore[arg-type]
 
 
+def lenses_of(made: torch.nn.Module) -> dict[str, WDAM]:
+    """Return every WDAM by its name, the finest level first."""
+    return {name: module for name, module in made.named_modules() if isinstance(module, WDAM)}
+
+
 @pytest.mark.parametrize("width", [2, 5, 8])
 @pytest.mark.parametrize(("levels", "stem"), [(2, 2), (3, 4), (5, 2)])
 def test_a_logit_for_each_pixel(width: int, levels: int, stem: int) -> None:
@@ -50,7 +55,7 @@ def test_a_fresh_lens_changes_nothing() -> None:
 
 def test_a_lens_learns_from_the_second_step_on() -> None:
     made = network(wdam_levels=1)
-    (lens,) = made.wdam_modules().values()
+    (lens,) = lenses_of(made).values()
     before = [value.clone() for value in lens.parameters()]
     optimiser = torch.optim.SGD(made.parameters(), lr=0.5)
     for _ in range(3):
@@ -63,7 +68,7 @@ def test_a_lens_learns_from_the_second_step_on() -> None:
 @pytest.mark.parametrize("levels", [0, 1, 3])
 def test_lenses_sit_on_the_finest_levels(levels: int) -> None:
     made = network(width=4, levels=3, wdam_levels=levels)
-    lenses = made.wdam_modules()
+    lenses = lenses_of(made)
     assert [lens.channels for lens in lenses.values()] == [4, 8, 16][:levels]
     assert list(lenses.values()) == [module for module in made.modules() if isinstance(module, WDAM)]
 
@@ -79,7 +84,7 @@ def test_every_pixel_is_seen(stem: int) -> None:
 
 def test_gradients_reach_everything_that_learns() -> None:
     made = network(wdam_levels=1)
-    for lens in made.wdam_modules().values():
+    for lens in lenses_of(made).values():
         torch.nn.init.ones_(lens.scale)  # at 0, the perceptron behind it has no gradient yet
     made(torch.randn(2, 3, 32, 32)).square().mean().backward()
     assert not [name for name, value in made.named_parameters() if value.grad is None or not bool(value.grad.any())]
@@ -89,4 +94,4 @@ def test_gradients_reach_everything_that_learns() -> None:
 def test_the_options_decide(wdam: bool, lenses: int) -> None:
     made = build_network(UNetOptions(width=4, levels=3, wdam=wdam, wdam_levels=2), pretrained=False)
     assert isinstance(made, CompactUNet)
-    assert len(made.wdam_modules()) == lenses
+    assert len(lenses_of(made)) == lenses

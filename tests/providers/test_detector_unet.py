@@ -274,3 +274,18 @@ def test_an_epoch_is_every_pair_once(tmp_path: Path) -> None:
     # Half of a batch of 8 are good twins, so 8 pairs take two batches.
     said = tiny(steps=None, epochs=3, batch_size=8).train(pairs(8), [], workspace=tmp_path)
     assert said["steps"] == 6
+
+
+@pytest.mark.parametrize(("name", "value"), [("view", "whole"), ("crop", 64)])
+def test_a_model_looks_at_pictures_as_it_did_in_training(
+    trained: UNetDetector, tmp_path: Path, name: str, value: object
+) -> None:
+    trained.save(tmp_path)
+    other = tiny(steps=60, learning_rate=0.01, batch_size=8, **{name: value})
+    with pytest.raises(ModelError, match=f"{name}="):
+        other.load(tmp_path)
+
+
+def test_focusing_has_no_values_without_a_gradient() -> None:
+    with pytest.raises(ConfigError, match="expected focusing as 0, or from 1 to 5, got"):
+        tiny(focusing=0.5)

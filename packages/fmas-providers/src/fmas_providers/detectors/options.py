@@ -44,7 +44,8 @@ class TrainingOptions(_Options):
         patience: Checks in a row without a better validation score after which training stops; 0 for never.
         checkpoint_seconds: Least time between two checkpoints; 0 for one after every step.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
-        dtype: Precision of the network's arithmetic; ``auto`` is float32 on a CPU and half precision on a CUDA device.
+        dtype: Precision of the network's arithmetic; ``auto`` is float32 on a CPU and half precision on a CUDA
+            device in training, and float32 in scoring anywhere.
         compile: Whether ``torch.compile`` makes the network faster first, which takes a minute and a C++ compiler.
         threads: Threads that torch computes with on a CPU; ``None`` for torch's choice. Another number of threads may
             change the last bits of the weights.
@@ -119,7 +120,9 @@ class UNetOptions(TrainingOptions, ScoringOptions):
     pretrained: bool = True
 
     @model_validator(mode="after")
-    def _strength_is_a_range(self) -> Self:
+    def _ranges_make_sense(self) -> Self:
+        if 0 < self.focusing < 1:  # its gradient is infinite where a pixel is right already
+            raise ValueError(f"expected focusing as 0, or from 1 to 5, got {self.focusing}")
         low, high = self.strength
         if not 0 < low <= high <= 100:
             raise ValueError(f"expected strength as LOW, HIGH with 0 < LOW <= HIGH <= 100, got {low}, {high}")

@@ -21,10 +21,11 @@ from fmas.types import BoolMask, Fingerprint, FloatMap, NormalSyntheticMask, RGB
 from fmas_providers.detectors.cutpaste.backbone import ScarClassifier, build_classifier, pretrained_weights
 from fmas_providers.detectors.cutpaste.embedding import Densities, Embedder, fit_densities
 from fmas_providers.detectors.cutpaste.maps import lay_out
-from fmas_providers.detectors.cutpaste.sampling import ClassSampler, FindForeground, Squares, resized
+from fmas_providers.detectors.cutpaste.sampling import ClassSampler, FindForeground, Squares
 from fmas_providers.detectors.cutpaste.validation import Validation, cross_entropy
 from fmas_providers.detectors.options import CutPasteOptions
 from fmas_providers.detectors.scoring.gate import Gate, GateReference, apply_gate
+from fmas_providers.detectors.scoring.views import resized
 from fmas_providers.detectors.training.loop import fit
 from fmas_providers.detectors.training.pairs import identity_of, split_by_photograph, spread
 from fmas_providers.detectors.training.surroundings import resolve_precision

@@ -14,9 +14,10 @@ from fmas.types import BoolMask, NormalSyntheticMask, RGBImage
 from fmas_providers.detectors.options import CutPasteOptions
 from fmas_providers.detectors.scars import cutpaste_scar
 from fmas_providers.detectors.scoring.normalise import normalise
+from fmas_providers.detectors.scoring.views import resized
 from fmas_providers.detectors.training.batch import LabelledBatch
 
-__all__ = ["FMAS", "NORMAL", "SCAR", "ClassSampler", "FindForeground", "Squares", "resized"]
+__all__ = ["FMAS", "NORMAL", "SCAR", "ClassSampler", "FindForeground", "Squares"]
 
 NORMAL, SCAR, FMAS = 0, 1, 2
 """The classes' numbers."""
@@ -28,16 +29,6 @@ _KEPT_BYTES = 1 << 30
 _SHIFT = 0.04
 _JITTER = 0.1
 _ORDER, _PICTURE, _FIXED = 0, 1, 2  # what a random number is for, so that no two uses share a stream
-
-
-def resized(image: RGBImage, side: int) -> RGBImage:
-    """Return the whole of ``image`` as a square, ``(side, side, 3)`` uint8; its proportions are not kept."""
-    height, width = image.shape[:2]
-    if (height, width) == (side, side):
-        return image
-    # Averaging where both sides shrink, so that fine structures do not alias.
-    how = cv2.INTER_AREA if min(height, width) >= side else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, (side, side), interpolation=how), np.uint8)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

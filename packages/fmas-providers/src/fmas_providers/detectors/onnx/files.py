@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fmas.errors import ModelError
+from fmas.files import AtomicWriter
 from fmas_providers.detectors.scoring.gate import GateReference
 from fmas_providers.detectors.scoring.normalise import OFFSET, SCALE
 
@@ -45,7 +46,11 @@ class Exchange:
 
 
 def write_exchange(directory: Path, exchange: Exchange) -> None:
-    """Write both files into the existing folder ``directory``; each appears whole or not at all."""
+    """Write both files into the existing folder ``directory``; each appears whole or not at all.
+
+    Raises:
+        OutputError: If the disk is full or the folder cannot be written.
+    """
     said = {
         "format": _FORMAT,
         "version": _VERSION,
@@ -59,13 +64,9 @@ def write_exchange(directory: Path, exchange: Exchange) -> None:
         "about": dict(exchange.about or {}),
     }
     text = json.dumps(said, indent=1, sort_keys=True, allow_nan=False) + "\n"
-    for name, content in ((MODEL, exchange.model), (ABOUT, text.encode())):
-        part = directory / f".{name}.part"
-        try:
-            part.write_bytes(content)
-            part.replace(directory / name)
-        finally:
-            part.unlink(missing_ok=True)
+    writer = AtomicWriter(directory)
+    writer.write(directory / MODEL, exchange.model)
+    writer.write_text(directory / ABOUT, text)
 
 
 def read_exchange(directory: Path) -> Exchange:

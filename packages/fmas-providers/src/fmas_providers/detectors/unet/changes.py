@@ -11,14 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fmas.types import BoolMask, NormalSyntheticMask, RGBImage
+from fmas_providers.detectors.unet.view import LEAST_SHARE
 
 __all__ = ["KEPT_BYTES", "Change", "KeptPairs"]
 
 KEPT_BYTES = 2**30
 """Pictures beyond this many bytes are not kept in memory but read again whenever they are needed."""
-
-_LEAST_SHARE = 0.25
-"""Share of a pixel that a defect has to cover to count: a hairline that falls between pixels still does."""
 
 _WHITE = np.float32(255)
 
@@ -83,7 +81,7 @@ class Change:
             return picture, mask
         inner[:, 2] -= (left, top)
         moved = cv2.warpAffine(self.values, inner, (right - left, bottom - top), flags=cv2.INTER_LINEAR)
-        there = moved[..., 3] >= _LEAST_SHARE
+        there = moved[..., 3] >= LEAST_SHARE
         change = np.clip(moved[..., :3] * np.float32(strength), -1, 1)
         before = picture[top:bottom, left:right]
         after = before + change * np.where(change < 0, before, _WHITE - before)

@@ -199,6 +199,7 @@ class UNetDetector:
         """
         about = read_about(directory, detector=_NAME, version=_VERSION)
         reference = None if about.get("gate") is None else _reference(about["gate"], directory)
+        _refuse_another_view(self._options, about.get("options"), directory)
         network = build_network(self._options, pretrained=False)
         load_network(network, read_tensors(directory), source=directory)
         self._whole = _whole(about.get("whole"), directory)
@@ -247,7 +248,9 @@ class UNetDetector:
         return forward
 
     def _precision(self) -> torch.autocast:
-        return torch.autocast(self._device.type, self._dtype, enabled=self._dtype != torch.float32)
+        """Return float32 unless a precision was named: a threshold must hold on any device, and ranks must not tie."""
+        named = self._options.dtype != "auto" and self._dtype != torch.float32
+        return torch.autocast(self._device.type, self._dtype, enabled=named)
 
     def _tensor(self, pictures: NDArray[np.float32]) -> Tensor:
         return torch.from_numpy(pictures).to(self._device, memory_format=torch.channels_last)
@@ -284,6 +287,17 @@ class UNetDetector:
 
 def _multiple(network: nn.Module) -> int:
     return cast("int", network.multiple)
+
+
+def _refuse_another_view(options: UNetOptions, trained: object, directory: Path) -> None:
+    """Refuse to look at pictures in another way than in training; the weights were learnt for that one."""
+    then = trained if isinstance(trained, dict) else {}
+    for name, now in (("view", options.view), ("crop", options.crop)):
+        if then.get(name) != now:
+            raise ModelError(
+                f"expected a model with {name}={now!r} in {directory}, got {then.get(name)!r}; leave {name} as it "
+                "was in training, or train again"
+            )
 
 
 def _whole(found: object, directory: Path) -> int | None:

@@ -7,7 +7,6 @@ it in a ResNet block: behind the last normalisation and before the last ReLU, wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -93,10 +92,6 @@ class CompactUNet(nn.Module):
         for block, beside in zip(self.up, reversed(passed[:-1]), strict=True):
             x = block(torch.cat([functional.interpolate(x, scale_factor=2.0, mode="nearest"), beside], dim=1))
         return cast("Tensor", self.enlarge(self.last(x))[:, 0])
-
-    def wdam_modules(self) -> Mapping[str, WDAM]:
-        """Return every WDAM by its name, the finest level first."""
-        return {name: module for name, module in self.named_modules() if isinstance(module, WDAM)}
 
 
 class _Block(nn.Module):

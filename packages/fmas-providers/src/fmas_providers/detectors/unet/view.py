@@ -11,14 +11,14 @@ import numpy as np
 from fmas.types import BoolMask, NormalSyntheticMask
 from fmas_providers.detectors.scoring.views import resized
 
-__all__ = ["View", "sees_whole", "squeezed_pair"]
+__all__ = ["LEAST_SHARE", "View", "sees_whole", "squeezed_pair"]
 
 View: TypeAlias = Literal["auto", "whole", "crops"]
 
 _MOST_SHRUNK = 2.5
 """Photographs up to so many times as long as a crop are seen whole: there, context tells more than detail does."""
 
-_LEAST_SHARE = 0.25
+LEAST_SHARE = 0.25
 """Share of a pixel that a defect has to cover to count: a hairline must not vanish from the truth."""
 
 
@@ -41,7 +41,7 @@ def squeezed_pair(pair: NormalSyntheticMask, side: int) -> NormalSyntheticMask:
     Pixels with less of the defect are the good twin's: outside the mask, the two stay equal.
     """
     share = cv2.resize(pair.mask.astype(np.float32), (side, side), interpolation=cv2.INTER_AREA)
-    mask: BoolMask = np.asarray(share >= _LEAST_SHARE)
+    mask: BoolMask = np.asarray(share >= LEAST_SHARE)
     normal, synthetic = resized(pair.normal, side), resized(pair.synthetic, side)
     if pair.mask.any():  # a negative control has no mask, and keeps its traces everywhere
         synthetic = np.where(mask[..., None], synthetic, normal)
