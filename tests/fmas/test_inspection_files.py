@@ -14,6 +14,7 @@ from filelock import FileLock
 from fmas.errors import OutputError, UsageError
 from fmas.inspection_files import InspectionFolder, refuse_shared_places
 from fmas.sources import Source
+from fmas.versions import library_versions
 
 IDENTITY = {"model": "abc", "threshold": 0.5, "options": {}}
 
@@ -40,6 +41,7 @@ def test_new_folder_is_claimed_and_entered_again(folder):
             "format": "fmas-inspection",
             "identity": IDENTITY,
             "finished": False,
+            "libraries": library_versions(),  # an inspection that is killed here says by which it was begun
         }
     with folder.opened(IDENTITY) as before:
         assert before["finished"] is False

@@ -348,15 +348,6 @@ def test_pairs_are_read_once_and_a_gigabyte_at_most(monkeypatch):
     assert reads == [0, 1, 2, 3, 4, 5, 3, 4, 5]
 
 
-def test_resized():
-    resized = module("sampling").resized
-    picture = texture_photo(64, 64)
-    assert resized(picture, 64) is picture
-    assert resized(texture_photo(200, 90), 64).shape == (64, 64, 3)
-    # Averaging: the grain of a large picture shrinks away.
-    assert resized(texture_photo(640, 640), 64).std() < 0.2 * picture.std()
-
-
 def test_weights_that_are_not_here(monkeypatch, tmp_path):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr(importlib.import_module("huggingface_hub.constants"), "HF_HUB_OFFLINE", True)

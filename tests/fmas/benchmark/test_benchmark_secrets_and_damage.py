@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fmas.benchmark.cells import BenchmarkRequest
-from fmas.benchmark.finished import load_sampled
+from fmas.benchmark.finished import load_sampled, read_result
 from fmas.errors import OutputError, UsageError
 
 
@@ -21,3 +21,10 @@ def test_truncated_replicates_are_an_error(tmp_path):
     path.write_bytes(b"PK\x03\x04 cut off")
     with pytest.raises(OutputError, match="expected measures"):
         load_sampled(path)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", '{"seconds": {}}', "cut o"])
+def test_a_damaged_result_is_an_error(tmp_path, content):
+    (tmp_path / "result.json").write_text(content)
+    with pytest.raises(OutputError, match=r"expected a.* result in .*delete the folder"):
+        read_result(tmp_path)

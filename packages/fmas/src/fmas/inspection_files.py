@@ -26,6 +26,7 @@ from fmas.errors import OutputError, UsageError
 from fmas.files import AtomicWriter, unwritable
 from fmas.identity import differences
 from fmas.sources import Source
+from fmas.versions import library_versions
 
 __all__ = ["InspectionFolder", "place_of", "refuse_shared_places"]
 
@@ -139,7 +140,7 @@ class InspectionFolder:
     def _claimed(self, identity: Mapping[str, object]) -> Mapping[str, object]:
         existing = self._read_about()
         if existing is None:
-            self.describe(identity, finished=False)
+            self.describe(identity, finished=False, libraries=library_versions())
             return {}
         before = existing["identity"]
         changed = differences(before if isinstance(before, Mapping) else {}, json.loads(json.dumps(identity)))

@@ -23,6 +23,10 @@ __all__ = ["CellResult", "load_sampled", "machine", "read_result", "save_sampled
 
 _RESULT, _REPLICATES = "result.json", "replicates.npz"
 _ALL = ""
+_ABOUT = frozenset(
+    ("commands", "seconds", "resumed", "machine", "versions", "training", "false_alarms", "found", "subbands")
+)
+"""What the report says of a cell; a file without one of them is no cell's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,13 @@ def read_result(folder: Path) -> CellResult | None:
         return None
     except (OSError, ValueError) as error:
         raise OutputError(f"expected a result in {folder / _RESULT}, got {error}; delete the folder") from error
+    if not isinstance(content, dict) or not content.keys() >= _ABOUT:
+        raise OutputError(
+            f"expected a cell's result in {folder / _RESULT}, got something else; delete the folder and run again"
+        )
     sampled = load_sampled(folder / _REPLICATES)
+    if _ALL not in sampled:
+        raise OutputError(f"expected measures of all images in {folder / _REPLICATES}, got none; delete {folder}")
     about = {key: value for key, value in content.items() if key not in ("measures", "kinds")}
     return CellResult(sampled.pop(_ALL), sampled, about)
 

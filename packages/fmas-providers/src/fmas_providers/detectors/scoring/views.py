@@ -65,6 +65,9 @@ def view_of(height: int, width: int, *, whole: int | None, tile: int, overlap: i
 
 def resized(picture: RGBImage, side: int) -> RGBImage:
     """Return all of a picture at ``side`` x ``side``, whatever its proportions; shrunk by area, enlarged linearly."""
+    if picture.shape[:2] == (side, side):
+        return picture
+    # By area only where both sides shrink: elsewhere OpenCV would repeat pixels along the other.
     how = cv2.INTER_AREA if min(picture.shape[:2]) >= side else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(np.ascontiguousarray(picture), (side, side), interpolation=how), np.uint8)
 
