@@ -66,3 +66,13 @@ def test_missing_key_is_told() -> None:
     code, rows, problems = doctor("--set", "llm.name=openai")
     assert "OPENAI_API_KEY" in str(rows["llm openai"]["error"])
     assert code == len(problems) == 1
+
+
+@pytest.mark.parametrize(("name", "requires"), [("unet", "safetensors"), ("onnx", "onnxruntime")])
+def test_a_detector_that_is_here_says_on_what_it_computes(name: str, requires: str) -> None:
+    pytest.importorskip(requires)
+    _, rows, _ = doctor()
+    row = rows[f"detector {name}"]
+    assert row["error"] is None
+    assert isinstance(row["found"], dict)
+    assert {requires, "device"} <= row["found"].keys()

@@ -29,15 +29,15 @@ def create(options: Options) -> OnnxDetector:
     return OnnxDetector(parse_options(OnnxOptions, options, section="detector"))
 
 
-def diagnose(options: Options) -> str:
-    """Say which onnxruntime would compute, and on what.
+def diagnose(options: Options) -> dict[str, str]:
+    """Say on what it would compute.
 
     Raises:
         ConfigError: If an option is wrong, or the device is not there.
     """
     parsed = parse_options(OnnxOptions, options, section="detector")
     providers = _providers(parsed.device)
-    return f"onnxruntime {_runtime().__version__}, {providers[0].removesuffix('ExecutionProvider')}"
+    return {"device": providers[0].removesuffix("ExecutionProvider")}
 
 
 class OnnxDetector:
