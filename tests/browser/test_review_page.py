@@ -271,6 +271,24 @@ def test_killed_server_loses_nothing_and_the_open_page_goes_on_with_the_next(con
         kill(process)
 
 
+def test_server_that_hangs_is_told_and_the_decision_is_saved_when_it_goes_on(config, open_page):
+    process, url = start(config.out, 0)
+    try:
+        page = ready(open_page(url))
+        process.send_signal(signal.SIGSTOP)
+        page.keyboard.press("j")
+        page.keyboard.press("x")
+        expect(page.locator("#saving")).to_contain_text(
+            "1 decision not saved yet: the server does not answer", timeout=20_000
+        )
+        process.send_signal(signal.SIGCONT)
+        page.get_by_role("button", name="Try now").click()
+        expect(page.locator("#saving")).not_to_contain_text("not saved yet", timeout=20_000)
+        assert list(verdicts(config.out).values()) == ["drop"]
+    finally:
+        kill(process)
+
+
 def test_decision_made_while_no_server_ran_survives_even_a_reload(config, open_page):
     process, url = start(config.out, 0)
     try:

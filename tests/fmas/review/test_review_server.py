@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import json
@@ -373,6 +374,22 @@ def test_listens_on_this_machine_only(visitor):
         other.settimeout(2)
         with pytest.raises(OSError):  # noqa: PT011 (refused or unreachable, by system)
             other.connect(("127.0.0.2", visitor.server.port))
+
+
+def test_no_connection_outlives_the_server_not_even_one_whose_question_never_ends(serve, out):
+    with socket.socket() as other:
+        other.settimeout(10)
+        with serve(out) as visitor:
+            other.connect(("127.0.0.1", visitor.server.port))
+            lines = (f"Host: {visitor.host}", f"Origin: http://{visitor.host}", f"X-FMAS-Token: {visitor.token()}")
+            content = ("Content-Type: application/json", "Content-Length: 100", "", "{")
+            other.sendall("\r\n".join(("POST /decisions HTTP/1.1", *lines, *content)).encode())
+            with pytest.raises(TimeoutError):  # the server waits for the rest
+                other.settimeout(0.3)
+                other.recv(1)
+        other.settimeout(10)
+        with contextlib.suppress(ConnectionResetError):
+            assert other.recv(1) == b""  # no TimeoutError: it has ended
 
 
 def test_taken_port_and_wrong_folder_are_refused(visitor, out, tmp_path):

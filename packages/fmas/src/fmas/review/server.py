@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import socket
@@ -48,7 +49,7 @@ class ReviewServer:
             max_pixels=limit if isinstance(limit, int) else None,
             log=log or _to_stderr,
         )
-        self._server = uvicorn.Server(
+        self._server = _Server(
             uvicorn.Config(
                 app,
                 access_log=False,
@@ -89,6 +90,20 @@ class ReviewServer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class _Server(uvicorn.Server):
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, and with it every connection: uvicorn leaves those open whose other end does not read its answer.
+
+        The page behind such a connection would go on sending into it, and wait for an answer for as long as this
+        process lives.
+        """
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
+        await asyncio.sleep(0)  # in which the event loop closes them
 
 
 def _listening(port: int) -> socket.socket:
