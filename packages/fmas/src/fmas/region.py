@@ -12,6 +12,7 @@ from fmas.config import RegionConfig
 from fmas.placement import Ground, Place
 from fmas.plan import StoredPlan
 from fmas.region_drawing import draw_region
+from fmas.region_zones import draw_zone
 from fmas.samples import Failure, Pair, Sample
 from fmas.seeds import SampleSeeds
 from fmas.stages import Resources
@@ -20,7 +21,7 @@ from fmas.user_masks import UserMasks
 
 __all__ = ["RegionStage"]
 
-_VERSION = "3"  # raise it whenever the same input would give another region
+_VERSION = "4"  # raise it whenever the same input would give another region
 
 
 class RegionStage:
@@ -85,8 +86,10 @@ class RegionStage:
         config = self._config
         if defect.kind.spreads and place != "edge":
             config = config.model_copy(update={"area": config.spread_area})
+        crosses = defect.kind.crosses and place == "anywhere"
         drawn = [
-            draw_region(ground, config=config, place=place, over_border=defect.kind.reaches_edge, generator=generator)
+            (crosses and generator.random() < config.zones and draw_zone(ground, config=config, generator=generator))
+            or draw_region(ground, config=config, place=place, over_border=defect.kind.reaches_edge, generator=generator)
             for _ in range(self._config.placements)
         ]
         placements = tuple(region for region in drawn if region is not None)

@@ -16,7 +16,7 @@ from fmas.types import Fingerprint, InpaintJob, RGBImage
 
 __all__ = ["BuiltinInpainter", "InpainterOptions", "create"]
 
-VERSION = "4"
+VERSION = "5"
 """Raised whenever the same job would give other pixels."""
 
 
