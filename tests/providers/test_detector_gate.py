@@ -114,8 +114,10 @@ def test_half_of_the_usual_part_is_not_believed() -> None:
     assert gate(lambda image: Foreground(centre(image, 0.35), "object", 0.9), reference=usual).find(photo()) is None
 
 
-def test_an_object_on_what_is_usually_a_texture_is_not_believed() -> None:
-    assert gate(reference=GateReference(objects=0.1, area=0.25)).find(photo()) is None
+def test_on_what_is_usually_a_texture_no_object_is_even_sought() -> None:
+    segmenter = Named(an_object)
+    assert Gate(segmenter, margin=0.02, reference=GateReference(objects=0.1, area=0.25)).find(photo()) is None
+    assert segmenter.sizes == []
 
 
 def test_what_good_parts_are_like_is_learnt() -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from queue import SimpleQueue
@@ -28,8 +28,6 @@ from fmas.segment import checked_foreground
 from fmas.types import Fingerprint, FloatMap, Foreground, RGBImage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fmas.protocols import Segmenter
 
 __all__ = ["LEAST_CONFIDENCE", "Gate", "GateReference", "apply_gate"]
@@ -38,6 +36,8 @@ LEAST_CONFIDENCE = 0.5
 """Below this the segmenter is not believed."""
 
 _LONGEST_SIDE = 1024  # pixels of the copy that the product is sought in: an outline exact to 4 pixels of 4000 will do
+# For an outline that is widened by a margin anyhow, the built-in segmenter need not look as closely as for a data set.
+_COARSE: Mapping[str, Mapping[str, object]] = {"builtin": {"working_size": 256}}
 _MOSTLY = 0.5  # share of the good parts that must be objects for the gate to be used at all
 _MOST_THREADS = 4
 _SHRUNK = 0.6  # of the usual area: less was found than there must be
@@ -55,11 +55,14 @@ class GateReference:
     objects: float
     area: float
 
+    @property
+    def is_of_use(self) -> bool:
+        """Whether the product is mostly an object; a gate for a texture stays open, whatever a photograph shows."""
+        return self.objects >= _MOSTLY
+
     def believes(self, foreground: Foreground) -> bool:
         """Say whether ``foreground`` may close the gate."""
-        if self.objects < _MOSTLY:
-            return False
-        return float(np.mean(foreground.mask)) >= _SHRUNK * self.area
+        return self.is_of_use and float(np.mean(foreground.mask)) >= _SHRUNK * self.area
 
     def to_json(self) -> dict[str, float]:
         """Return the fields as JSON values."""
@@ -112,7 +115,7 @@ class Gate:
         """
         plugins = load_plugins()
         count = 1 if plugins.spec("segmenter", segmenter).requires else min(os.cpu_count() or 1, _MOST_THREADS)
-        each = (plugins.create("segmenter", segmenter, {}) for _ in range(count))
+        each = (plugins.create("segmenter", segmenter, _COARSE.get(segmenter, {})) for _ in range(count))
         return cls(*each, margin=margin, reference=reference)
 
     def fingerprint(self) -> Fingerprint:
@@ -132,6 +135,8 @@ class Gate:
         Raises:
             ComponentError: If the segmenter breaks its contract.
         """
+        if self._reference and not self._reference.is_of_use:
+            return None
         foreground = self._segment(image)
         if not _sure_object(foreground) or (self._reference and not self._reference.believes(foreground)):
             return None
