@@ -82,8 +82,9 @@ class RegionConfig(_Section):
         spread_area: The same for kinds that spread over a surface (stain, discoloration, and fray that is no edge): one
             may well cover half of a part.
         zones: Share of the discolorations whose region is a zone: all of the product beyond a line, from side to side,
-            as a worn grindstone or a bath that was not deep enough leaves it. None by default: a small detector that
-            learns from pairs with such large masks misses small defects (docs/explanation/training-trials.md).
+            as a worn grindstone or a bath that was not deep enough leaves it, within ``spread_area`` and
+            ``max_pixels``. None by default: a small detector that learns from pairs with such large masks misses
+            small defects (docs/explanation/training-trials.md).
         aspect: Smallest and largest width / height.
         min_pixels: Least area in pixels: a defect in a smaller region could not be seen.
         max_pixels: Greatest area in pixels; where ``area`` would exceed it on a large photograph, all regions are

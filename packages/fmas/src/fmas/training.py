@@ -23,7 +23,7 @@ from fmas.json_values import json_values
 from fmas.model_card import model_card
 from fmas.model_folder import ModelAbout, portable_options
 from fmas.model_workspace import ModelWorkspace
-from fmas.pairs import PairDataset, worthwhile_pairs
+from fmas.pairs import PairDataset, worthwhile_pairs_each
 from fmas.plugins import PluginRegistry, load_plugins
 from fmas.protocols import Detector
 from fmas.training_log import TrainingLog
@@ -70,13 +70,13 @@ class _Data:
         }
 
     def notes(self) -> tuple[str, ...]:
-        photographs = self.everything.photograph_count
-        each = worthwhile_pairs(photographs)
-        if 2 * len(self.everything) >= each * photographs:
+        photographs = self.everything.photographs()
+        each = worthwhile_pairs_each(len(photographs))
+        if 2 * max(len(indices) for indices in photographs.values()) > each:
             return ()
         return (
-            f"there are {len(self.everything)} pairs of {photographs} photographs: a detector learns more from about "
-            f"{each * photographs}; make them with fmas run --per-image {each}, into another --out",
+            f"there are {len(self.everything)} pairs of {len(photographs)} photographs: a detector may learn more from "
+            f"{each} of each; make them with fmas run --per-image {each}, into another --out",
         )
 
     def digest(self) -> str:

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 from fmas.benchmark.layouts import Category
 from fmas.benchmark.variants import Variant
 from fmas.errors import UsageError
-from fmas.pairs import worthwhile_pairs
+from fmas.pairs import worthwhile_pairs_each
 from fmas.secrecy import first_secret_setting
 from fmas.slugs import slug
 
@@ -176,7 +176,7 @@ def synthesis_step(request: BenchmarkRequest, category: Category, seed: int) -> 
     ]
     settings = list(request.run_settings())
     if not any(setting.startswith("per_image=") for setting in settings):
-        arguments += ["--per-image", str(worthwhile_pairs(category.photographs))]
+        arguments += ["--per-image", str(worthwhile_pairs_each(category.photographs))]
     for setting in settings:
         arguments += ["--set", setting]
     return Step("synthesize", tuple(arguments), accepted=frozenset({0, 3}))

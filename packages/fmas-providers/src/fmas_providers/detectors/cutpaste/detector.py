@@ -35,7 +35,7 @@ from fmas_providers.devices import describe_device
 __all__ = ["CutPasteDetector", "create", "diagnose"]
 
 _NAME = "cutpaste"
-_VERSION = "1"  # raise it whenever the same pairs would give other maps or scores
+_VERSION = "2"  # raise it whenever the same pairs would give other maps or scores
 _STEPS = 2000
 _GATE_PHOTOGRAPHS = 24
 _SHAPING = ("backbone", "wdam", "wdam_layers", "fmas", "side")

@@ -20,7 +20,7 @@ from fmas_providers.detectors.scoring.scorer import MapScorer
 
 __all__ = ["OnnxDetector", "create", "diagnose"]
 
-_VERSION = "1"  # raise it whenever the same picture would get another map
+_VERSION = "2"  # raise it whenever the same picture would get another map
 _CUDA = "CUDAExecutionProvider"
 
 

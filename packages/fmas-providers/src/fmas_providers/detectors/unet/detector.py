@@ -41,7 +41,7 @@ from wdam import WDAM
 __all__ = ["UNetDetector", "create", "diagnose"]
 
 _NAME = "unet"
-_VERSION = "1"  # raise it whenever the same pairs would give another network, or the same picture another map
+_VERSION = "2"  # raise it whenever the same pairs would give another network, or the same picture another map
 _STEPS = 500
 _LOOKED_AT = 24  # photographs, for what is usual of the product and how large it is
 

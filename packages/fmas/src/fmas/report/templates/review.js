@@ -3,7 +3,7 @@
 // that was taken back within the second is history too.
 
 const RETRY_MILLISECONDS = [1000, 2000, 4000, 8000, 15000, 30000];
-const PATIENCE_MILLISECONDS = 8000; // with a server that takes the question and does not answer
+const PATIENCE_MILLISECONDS = 8000; // before it is said that the server does not answer
 
 const review = (() => {
   const byStem = new Map(pairs.map((pair) => [pair.stem, pair]));
@@ -44,11 +44,9 @@ const review = (() => {
     );
   };
 
-  const ask = (path, options) => fetch(path, { ...options, signal: AbortSignal.timeout(PATIENCE_MILLISECONDS) });
-
   // A server that was started anew has another token; the page goes on with that.
   const renew = async () => {
-    const answer = await ask("/session").then((response) => response.json());
+    const answer = await fetch("/session").then((response) => response.json());
     if (answer.digest !== facts.digest) throw new Error("another data set is under review at this address now");
     const changed = typeof answer.token === "string" && answer.token !== facts.review.token;
     if (changed) facts.review.token = answer.token;
@@ -64,7 +62,7 @@ const review = (() => {
         ];
 
   const post = async ({ stem, image_sha256, verdict }) => {
-    const response = await ask("/decisions", {
+    const response = await fetch("/decisions", {
       method: "POST",
       headers: { "Content-Type": "application/json", "X-FMAS-Token": facts.review.token },
       body: JSON.stringify({ stem, image_sha256, verdict }),
@@ -83,12 +81,19 @@ const review = (() => {
     throw new Error(`the server answered ${response.status}${told ? `, ${told}` : ""}`);
   };
 
-  const unanswered = (error) => error instanceof TypeError || error.name === "TimeoutError";
-
   const troubleOf = (error) =>
-    unanswered(error)
+    error instanceof TypeError
       ? `the server does not answer; if fmas review has ended, start it again with --port ${location.port || 80}`
       : error.message;
+
+  // Asked once only: a server that hangs may yet take what it was sent, and must not take it after what comes later.
+  const answered = (question) => {
+    const slow = setTimeout(
+      () => trouble.replaceChildren(`${plural(queue.size(), "decision")} not saved yet: the server does not answer. Waiting for it.`),
+      PATIENCE_MILLISECONDS,
+    );
+    return question.finally(() => clearTimeout(slow));
+  };
 
   // One after the other, so that the last decision about a pair is the last one written.
   const send = async () => {
@@ -99,12 +104,12 @@ const review = (() => {
     const stuck = new Set(); // what follows about these pairs has to wait for what was refused
     for (let next = queue.first(stuck); next; next = queue.first(stuck)) {
       try {
-        await post(next);
+        await answered(post(next));
         queue.remove(next);
         redisplay(byStem.get(next.stem));
       } catch (error) {
         refused = troubleOf(error);
-        if (unanswered(error)) break; // the others would fare no better
+        if (error instanceof TypeError) break; // the others would fare no better
         stuck.add(next.stem);
       }
     }
@@ -158,7 +163,7 @@ const review = (() => {
 
   // What the server holds; decisions about an image that has been replaced since do not count, unsaved ones come first.
   const load = async () => {
-    const response = await ask("/decisions", { headers: { "X-FMAS-Token": facts.review.token } });
+    const response = await fetch("/decisions", { headers: { "X-FMAS-Token": facts.review.token } });
     if (!response.ok) throw new Error(`the server answered ${response.status}`);
     const held = new Map(Object.entries(await response.json()).map(([stem, decision]) => [Number(stem), decision]));
     for (const pair of pairs) {

@@ -19,7 +19,7 @@ from fmas.builtin.inpainter.noise import fractal, streaks
 from fmas.builtin.inpainter.shapes import blob
 from fmas.builtin.inpainter.surface import Surface
 from fmas.builtin.inpainter.words import mentioned
-from fmas.types import Defect, FloatMap
+from fmas.types import BoolMask, Defect, FloatMap
 
 __all__ = ["render"]
 
@@ -61,9 +61,12 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
 
 
 def _patch(surface: Surface, rng: np.random.Generator, softness: tuple[float, float]) -> FloatMap:
+    """Return where the surface is another, ``(h, w)`` float32 in 0..1: a spot, or a whole end of the product."""
+    return (_zone if _spans(surface) else _spot)(surface, rng, softness)
+
+
+def _spot(surface: Surface, rng: np.random.Generator, softness: tuple[float, float]) -> FloatMap:
     """Return a field that fades out within a share of its radius, ``(h, w)`` float32 in 0..1."""
-    if _spans(surface):
-        return _zone(surface, rng, softness)
     field = blob(surface, rng, fill=(0.75, 1.0), roughness=rng.uniform(0.08, 0.24), detail=1.3)
     size = max(1.0, float(field.max()))
     ragged = fractal(surface.shape, rng, cell=max(3.0, 0.45 * size), octaves=4, persistence=0.6)
@@ -72,23 +75,41 @@ def _patch(surface: Surface, rng: np.random.Generator, softness: tuple[float, fl
 
 
 def _spans(surface: Surface) -> bool:
-    """Whether most of the region's outline is the product's own, or the picture's border: it takes a whole end."""
-    rim = np.pad(surface.region, 1)
-    rim = rim & ~(cv2.erode(rim.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
-    beside = np.pad(cv2.dilate((surface.foreground & ~surface.region).astype(np.uint8), np.ones((3, 3), np.uint8)), 1)
+    """Whether most of the region's outline is the product's own, or the picture's border: it takes a whole end.
+
+    So does a band across a bar. Holes of the product are no outline: a patch on a perforated plate is a patch.
+    """
+    radius = max(1, round(0.25 * float(np.sqrt(np.count_nonzero(surface.region)))))
+    region, product = (_closed(mask, radius) for mask in (surface.region, surface.foreground | surface.region))
+    rim = region & ~_eroded(region)
+    beside = cv2.dilate((product & ~region).astype(np.uint8), np.ones((3, 3), np.uint8))
     return 0 < int((rim & (beside > 0)).sum()) < 0.5 * int(rim.sum())
 
 
-def _zone(surface: Surface, rng: np.random.Generator, softness: tuple[float, float]) -> FloatMap:
-    """Return a field that ends along one gently waving front, where the rest of the product begins, and nowhere else.
+def _closed(mask: BoolMask, radius: int) -> BoolMask:
+    """Return ``mask`` without its holes and gaps narrower than twice ``radius``; beyond the window nothing is."""
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+    padded = np.pad(mask.astype(np.uint8), radius)
+    inside = slice(radius, -radius)
+    return np.asarray(cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)[inside, inside] > 0)
 
-    As :func:`_patch`, but for a region that takes a whole end of the product.
+
+def _eroded(mask: BoolMask) -> BoolMask:
+    padded = np.pad(mask.astype(np.uint8), 1)
+    return np.asarray(cv2.erode(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0)
+
+
+def _zone(surface: Surface, rng: np.random.Generator, softness: tuple[float, float]) -> FloatMap:
+    """Return a field that ends along a gently waving front, where the rest of the product begins, and nowhere else.
+
+    As :func:`_spot`, but for a region that takes a whole end of the product.
     """
     deep = max(2.0, float(np.median(surface.room[surface.region])))
     wave = fractal(surface.shape, rng, cell=max(6.0, rng.uniform(1.0, 4.0) * deep), octaves=3, persistence=0.35)
     away = surface.room - np.float32(rng.uniform(0.1, 0.5) * deep) + np.float32(rng.uniform(0.03, 0.3) * deep) * wave
     width = max(1.5, rng.uniform(*softness) * deep)
-    return smoothstep(away, 0.0, width)
+    # Where the wave would carry the front beyond the region it fades before: nothing ends along a straight line.
+    return smoothstep(away, 0.0, width) * smoothstep(surface.room, 0.0, 0.2 * deep)
 
 
 def _front(surface: Surface, rng: np.random.Generator, angle: float) -> FloatMap:
@@ -165,7 +186,7 @@ def _ground(surface: Surface, intensity: float, rng: np.random.Generator, hue: A
     if crossing:
         patch = _zone(surface, rng, (0.02, 0.15))
     else:
-        patch = _front(surface, rng, across) if rng.random() < 0.65 else _patch(surface, rng, (0.1, 0.5))
+        patch = _front(surface, rng, across) if rng.random() < 0.65 else _spot(surface, rng, (0.1, 0.5))
     depth = surface.depth(intensity, rng.uniform(0.35, 0.55) * busy(surface))
     # A fresh stone cuts deep and leaves bright grooves on a whole end; a spot that was skipped mostly stays dull.
     brighter = lightens(surface, rng, 0.5 if crossing else 0.25)
