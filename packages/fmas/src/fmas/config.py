@@ -81,10 +81,6 @@ class RegionConfig(_Section):
         area: Smallest and largest area, as a fraction of the foreground's.
         spread_area: The same for kinds that spread over a surface (stain, discoloration, and fray that is no edge): one
             may well cover half of a part.
-        zones: Share of the discolorations whose region is a zone: all of the product beyond a line, from side to side,
-            as a worn grindstone or a bath that was not deep enough leaves it, within ``spread_area`` and
-            ``max_pixels``. None by default: a small detector that learns from pairs with such large masks misses
-            small defects (docs/explanation/training-trials.md).
         aspect: Smallest and largest width / height.
         min_pixels: Least area in pixels: a defect in a smaller region could not be seen.
         max_pixels: Greatest area in pixels; where ``area`` would exceed it on a large photograph, all regions are
@@ -109,7 +105,6 @@ class RegionConfig(_Section):
     shape: RegionShape = "rectangle"
     area: tuple[float, float] = (0.01, 0.1)
     spread_area: tuple[float, float] = (0.02, 0.45)
-    zones: Fraction = 0.0
     aspect: tuple[float, float] = (0.33, 3.0)
     min_pixels: int = Field(strict=True, default=100, ge=1)
     max_pixels: int = Field(strict=True, default=512 * 512, ge=1)

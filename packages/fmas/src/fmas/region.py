@@ -12,8 +12,7 @@ from fmas.config import RegionConfig
 from fmas.placement import Ground, Place
 from fmas.plan import StoredPlan
 from fmas.region_drawing import draw_region
-from fmas.region_zones import draw_zone
-from fmas.samples import Failure, Pair, Region, Sample
+from fmas.samples import Failure, Pair, Sample
 from fmas.seeds import SampleSeeds
 from fmas.stages import Resources
 from fmas.types import Defect, Fingerprint
@@ -86,16 +85,10 @@ class RegionStage:
         config = self._config
         if defect.kind.spreads and place != "edge":
             config = config.model_copy(update={"area": config.spread_area})
-        zones = config.zones if defect.kind.crosses and place == "anywhere" else 0.0
-
-        def draw() -> Region | None:
-            zone = None
-            if zones and generator.random() < zones:
-                zone = draw_zone(ground, config=config, generator=generator)
-            over_border = defect.kind.reaches_edge
-            return zone or draw_region(ground, config=config, place=place, over_border=over_border, generator=generator)
-
-        drawn = [draw() for _ in range(self._config.placements)]
+        drawn = [
+            draw_region(ground, config=config, place=place, over_border=defect.kind.reaches_edge, generator=generator)
+            for _ in range(self._config.placements)
+        ]
         placements = tuple(region for region in drawn if region is not None)
         failure = None if placements else Failure(self.name, "no_region", self._why_none(ground, place))
         return replace(pair, placements=placements, failure=failure)

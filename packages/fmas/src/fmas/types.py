@@ -69,11 +69,6 @@ class DefectKind(StrEnum):
         """Whether such a defect may spread over much of a surface; a fray does where it is a worn patch, no edge."""
         return self in _SPREADING_KINDS
 
-    @property
-    def crosses(self) -> bool:
-        """Whether such a defect may take a whole end of the product: a surface that was worked on otherwise there."""
-        return self is DefectKind.DISCOLORATION
-
 
 _SPREADING_KINDS = frozenset({DefectKind.STAIN, DefectKind.DISCOLORATION, DefectKind.FRAY})
 _EDGE_KINDS = frozenset({DefectKind.CHIP, DefectKind.BREAK, DefectKind.FRAY, DefectKind.BEND})

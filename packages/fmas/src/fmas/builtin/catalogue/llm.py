@@ -17,7 +17,7 @@ from fmas.types import Defect, Fingerprint, PlanRequest, PromptPlan
 
 __all__ = ["CatalogueLLM", "CatalogueOptions", "create"]
 
-_VERSION = "3"  # raise it whenever the same catalogue would answer differently
+_VERSION = "2"  # raise it whenever the same catalogue would answer differently
 _LONGEST_NAME = 200  # characters; much less already crowds everything else out of a text encoder's 77 tokens
 
 

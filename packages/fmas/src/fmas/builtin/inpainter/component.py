@@ -16,7 +16,7 @@ from fmas.types import Fingerprint, InpaintJob, RGBImage
 
 __all__ = ["BuiltinInpainter", "InpainterOptions", "create"]
 
-VERSION = "5"
+VERSION = "4"
 """Raised whenever the same job would give other pixels."""
 
 

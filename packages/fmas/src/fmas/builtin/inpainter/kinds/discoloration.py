@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import MappingProxyType
 
-import cv2
 import numpy as np
 
 from fmas.builtin.inpainter.filters import blur, smoothstep
@@ -19,7 +18,7 @@ from fmas.builtin.inpainter.noise import fractal, streaks
 from fmas.builtin.inpainter.shapes import blob
 from fmas.builtin.inpainter.surface import Surface
 from fmas.builtin.inpainter.words import mentioned
-from fmas.types import BoolMask, Defect, FloatMap
+from fmas.types import Defect, FloatMap
 
 __all__ = ["render"]
 
@@ -61,55 +60,12 @@ def render(surface: Surface, defect: Defect, intensity: float, rng: np.random.Ge
 
 
 def _patch(surface: Surface, rng: np.random.Generator, softness: tuple[float, float]) -> FloatMap:
-    """Return where the surface is another, ``(h, w)`` float32 in 0..1: a spot, or a whole end of the product."""
-    return (_zone if _spans(surface) else _spot)(surface, rng, softness)
-
-
-def _spot(surface: Surface, rng: np.random.Generator, softness: tuple[float, float]) -> FloatMap:
     """Return a field that fades out within a share of its radius, ``(h, w)`` float32 in 0..1."""
     field = blob(surface, rng, fill=(0.75, 1.0), roughness=rng.uniform(0.08, 0.24), detail=1.3)
     size = max(1.0, float(field.max()))
     ragged = fractal(surface.shape, rng, cell=max(3.0, 0.45 * size), octaves=4, persistence=0.6)
     width = max(1.5, rng.uniform(*softness) * size)
     return smoothstep(field + np.float32(0.25 * width) * ragged, 0.0, width)
-
-
-def _spans(surface: Surface) -> bool:
-    """Whether most of the region's outline is the product's own, or the picture's border: it takes a whole end.
-
-    So does a band across a bar. Holes of the product are no outline: a patch on a perforated plate is a patch.
-    """
-    radius = max(1, round(0.25 * float(np.sqrt(np.count_nonzero(surface.region)))))
-    region, product = (_closed(mask, radius) for mask in (surface.region, surface.foreground | surface.region))
-    rim = region & ~_eroded(region)
-    beside = cv2.dilate((product & ~region).astype(np.uint8), np.ones((3, 3), np.uint8))
-    return 0 < int((rim & (beside > 0)).sum()) < 0.5 * int(rim.sum())
-
-
-def _closed(mask: BoolMask, radius: int) -> BoolMask:
-    """Return ``mask`` without its holes and gaps narrower than twice ``radius``; beyond the window nothing is."""
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-    padded = np.pad(mask.astype(np.uint8), radius)
-    inside = slice(radius, -radius)
-    return np.asarray(cv2.morphologyEx(padded, cv2.MORPH_CLOSE, disc)[inside, inside] > 0)
-
-
-def _eroded(mask: BoolMask) -> BoolMask:
-    padded = np.pad(mask.astype(np.uint8), 1)
-    return np.asarray(cv2.erode(padded, np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0)
-
-
-def _zone(surface: Surface, rng: np.random.Generator, softness: tuple[float, float]) -> FloatMap:
-    """Return a field that ends along a gently waving front, where the rest of the product begins, and nowhere else.
-
-    As :func:`_spot`, but for a region that takes a whole end of the product.
-    """
-    deep = max(2.0, float(np.median(surface.room[surface.region])))
-    wave = fractal(surface.shape, rng, cell=max(6.0, rng.uniform(1.0, 4.0) * deep), octaves=3, persistence=0.35)
-    away = surface.room - np.float32(rng.uniform(0.1, 0.5) * deep) + np.float32(rng.uniform(0.03, 0.3) * deep) * wave
-    width = max(1.5, rng.uniform(*softness) * deep)
-    # Where the wave would carry the front beyond the region it fades before: nothing ends along a straight line.
-    return smoothstep(away, 0.0, width) * smoothstep(surface.room, 0.0, 0.2 * deep)
 
 
 def _front(surface: Surface, rng: np.random.Generator, angle: float) -> FloatMap:
@@ -182,26 +138,20 @@ def _ground(surface: Surface, intensity: float, rng: np.random.Generator, hue: A
     angle = lay.angle if lay.strength > 0.12 else float(rng.uniform(-np.pi / 2, np.pi / 2))
     # A tool mostly stops across its own direction.
     across = angle + (np.pi / 2 if rng.random() < 0.7 else 0.0) + rng.normal(0, 0.12)
-    crossing = _spans(surface)
-    if crossing:
-        patch = _zone(surface, rng, (0.02, 0.15))
-    else:
-        patch = _front(surface, rng, across) if rng.random() < 0.65 else _spot(surface, rng, (0.1, 0.5))
+    patch = _front(surface, rng, across) if rng.random() < 0.65 else _patch(surface, rng, (0.1, 0.5))
     depth = surface.depth(intensity, rng.uniform(0.35, 0.55) * busy(surface))
-    # A fresh stone cuts deep and leaves bright grooves on a whole end; a spot that was skipped mostly stays dull.
-    brighter = lightens(surface, rng, 0.5 if crossing else 0.25)
+    brighter = lightens(surface, rng, 0.25)
     depth = depth if brighter else share_of_light(depth)
-    stronger = rng.random() < ((0.7 if brighter else 0.3) if crossing else 0.4)
+    stronger = rng.random() < 0.4
     texture = surface.base - blur(surface.base, 4.0 * max(1.0, surface.scale))
     # A tool reaches the surface's texture, not what is printed or joined there.
     limit = np.float32(4 * np.median(np.abs(texture[::2, ::2])) + 2)
     texture = np.clip(texture, -limit, limit)
     lines = along_lay(texture, lay, 4 + 10 * surface.scale) if lay.strength > 0.12 else texture
-    gain = np.float32((2.0 if crossing else 1.6) * min(depth, 1.2) if stronger else -0.8 * min(depth, 1.0))
+    gain = np.float32(1.6 * min(depth, 1.2) if stronger else -0.8 * min(depth, 1.0))
     marks = streaks(surface.shape, rng, angle=angle, width=2.5 * max(1.0, surface.scale), length=surface.frame.long)
     level = np.float32(max(surface.level, 25.0))
-    clear = (0.4 if crossing else 0.28) if stronger else 0.08
-    shine = level * np.float32(depth) * ((0.75 if brighter else -0.75) + clear * marks)
+    shine = level * np.float32(depth) * ((0.75 if brighter else -0.75) + (0.28 if stronger else 0.08) * marks)
     headroom = np.clip((250 - surface.base) / np.float32(max(40.0, 250 - surface.level)), 0, 1.3) if brighter else 1.0
     # Light and dark follow the surface's own shading.
     own = np.clip(blur(surface.base, 3.0) / level, 0.4, 1.8)
