@@ -16,7 +16,7 @@ import fmas
 from fmas.decisions import Decision, DecisionLog
 from fmas.errors import ImageError, OutputError, UsageError
 from fmas.layout import OutputLayout
-from fmas.pairs import PairDataset, worthwhile_pairs_each
+from fmas.pairs import PairDataset
 from fmas.types import NormalSyntheticMask
 
 
@@ -300,8 +300,3 @@ def test_an_empty_data_set_has_no_items(run):
     dataset = PairDataset(out)
     assert len(dataset) == 0 and dataset.rows == () and dataset.object_name == ""
     assert dataset.photographs() == {} and list(dataset.normals()) == []
-
-
-@pytest.mark.parametrize(("photographs", "each"), [(1, 20), (95, 20), (160, 12), (1900, 1), (10_000, 1)])
-def test_as_many_pairs_are_worth_making(photographs, each):
-    assert worthwhile_pairs_each(photographs) == each

@@ -104,7 +104,7 @@ def test_json_is_all_that_stdout_holds(train, out):
     assert content["calibration"]["threshold"] == calibration.threshold
     assert content["calibration"]["false_alarms"] == 0.25 and "scores" not in content["calibration"]
     assert content["data"] == about.data and content["training"] == about.training
-    assert len(content["notes"]) == 2
+    assert len(content["notes"]) == 1
     assert (
         json.loads(train(out, "--out", "model", "--detector", "toy", "--false-alarms", 0.25, "--json").stdout)["new"]
         is False

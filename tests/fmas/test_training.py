@@ -117,9 +117,7 @@ def test_a_model_says_what_it_learnt_from(run, request_for, taught, photographs)
     assert sum(data["defects"].values()) == 12 and data["components"]["inpainter"]["name"] == "fake"
     assert data["digest"] == PairDataset(out).with_controls().digest() and data["holdout_compared"] == 0
     assert summary.calibration.count == 2 and summary.is_new and summary.exit_code == 0
-    few, uncalibrated = summary.notes
-    assert uncalibrated == summary.calibration.note() and "takes 19" in uncalibrated
-    assert few.startswith("there are 12 pairs of 6 photographs") and "--per-image 20" in few
+    assert summary.notes == (summary.calibration.note(),) and "takes 19" in summary.notes[0]
     assert summary.about.training["validation"] == {"pairs": 4}
     assert sum(total for _, total in summary.about.training["found"].values()) == 4
     assert read_about(summary.folder) == (summary.about, summary.calibration)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar, cast, overload
@@ -20,24 +19,12 @@ from fmas.images import decode_png
 from fmas.pair_rows import PairRows, Row, read_pair_rows
 from fmas.types import BoolMask, NormalSyntheticMask, RGBImage
 
-__all__ = ["FEWEST_VALIDATION", "PairDataset", "worthwhile_pairs_each"]
+__all__ = ["FEWEST_VALIDATION", "PairDataset"]
 
 FEWEST_VALIDATION = 2
 """Photographs on each side of a split, at the least."""
 
-_WORTHWHILE = 1900
-_MOST_PER_PHOTOGRAPH = 20
-
 ItemT_co = TypeVar("ItemT_co", covariant=True)
-
-
-def worthwhile_pairs_each(photographs: int) -> int:
-    """Return how many pairs of each photograph are worth making for a detector to learn from.
-
-    About 1,900 in all, and 20 of a photograph at the most: on the one data set where it was tried, twelve pairs of
-    each of 160 photographs taught more than three (docs/explanation/training-trials.md). They are made in a minute.
-    """
-    return min(max(1, math.ceil(_WORTHWHILE / photographs)), _MOST_PER_PHOTOGRAPH)
 
 
 class PairDataset(Sequence[ItemT_co], Generic[ItemT_co]):

@@ -23,7 +23,7 @@ from fmas.json_values import json_values
 from fmas.model_card import model_card
 from fmas.model_folder import ModelAbout, portable_options
 from fmas.model_workspace import ModelWorkspace
-from fmas.pairs import PairDataset, worthwhile_pairs_each
+from fmas.pairs import PairDataset
 from fmas.plugins import PluginRegistry, load_plugins
 from fmas.protocols import Detector
 from fmas.training_log import TrainingLog
@@ -69,16 +69,6 @@ class _Data:
             "holdout_compared": holdout.compared,
         }
 
-    def notes(self) -> tuple[str, ...]:
-        photographs = self.everything.photographs()
-        each = worthwhile_pairs_each(len(photographs))
-        if 2 * max(len(indices) for indices in photographs.values()) > each:
-            return ()
-        return (
-            f"there are {len(self.everything)} pairs of {len(photographs)} photographs: a detector may learn more from "
-            f"{each} of each; make them with fmas run --per-image {each}, into another --out",
-        )
-
     def digest(self) -> str:
         return self.everything.with_controls().digest()
 
@@ -111,7 +101,7 @@ def train_model(
     handle: ComponentHandle[Detector] = ComponentHandle("detector", request.detector, registry)
     identity: dict[str, object] = {"detector": _detector_identity(handle, registry)}
     holdout = refuse_held_out(data.everything.with_controls().rows, request.holdout)
-    notes = (*data.everything.notes, *holdout.notes(), *data.notes())
+    notes = (*data.everything.notes, *holdout.notes())
     identity |= {
         "category": data.everything.category,
         "data": data.digest(),

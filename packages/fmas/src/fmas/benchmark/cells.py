@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,6 @@ from typing import Literal, TypeAlias
 from fmas.benchmark.layouts import Category
 from fmas.benchmark.variants import Variant
 from fmas.errors import UsageError
-from fmas.pairs import worthwhile_pairs_each
 from fmas.secrecy import first_secret_setting
 from fmas.slugs import slug
 
@@ -19,6 +19,8 @@ __all__ = ["BenchmarkRequest", "Cell", "Step", "StepName", "pairs_folder", "show
 
 StepName: TypeAlias = Literal["synthesize", "train", "inspect"]
 
+_PAIRS_WANTED = 450
+_MOST_PER_PHOTOGRAPH = 10
 _FOR_EVERY_DETECTOR = "detector."
 
 
@@ -169,6 +171,7 @@ def synthesis_step(request: BenchmarkRequest, category: Category, seed: int) -> 
 
     A photograph with which no pair could be made costs nothing but that pair (exit code 3).
     """
+    per_image = min(max(1, math.ceil(_PAIRS_WANTED / category.photographs)), _MOST_PER_PHOTOGRAPH)
     arguments = [
         *("run", str(category.train), "--out", str(pairs_folder(request.out, category, seed))),
         *("--category", slug(category.name, fallback="category"), "--seed", str(seed)),
@@ -176,7 +179,7 @@ def synthesis_step(request: BenchmarkRequest, category: Category, seed: int) -> 
     ]
     settings = list(request.run_settings())
     if not any(setting.startswith("per_image=") for setting in settings):
-        arguments += ["--per-image", str(worthwhile_pairs_each(category.photographs))]
+        arguments += ["--per-image", str(per_image)]
     for setting in settings:
         arguments += ["--set", setting]
     return Step("synthesize", tuple(arguments), accepted=frozenset({0, 3}))
