@@ -96,10 +96,8 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """End, and with it every connection: uvicorn leaves those open that do not end by themselves.
 
-        Their other end does not read its answer, never finishes its question, or connected just now.
-
-        The page behind such a connection would go on sending into it, and wait for an answer for as long as this
-        process lives.
+        Their other end does not read its answer, never finishes its question, or connected just now. The page behind
+        such a connection would go on sending into it, and wait for an answer for as long as this process lives.
         """
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):

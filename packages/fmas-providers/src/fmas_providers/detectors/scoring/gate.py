@@ -35,7 +35,7 @@ __all__ = ["LEAST_CONFIDENCE", "Gate", "GateReference", "apply_gate"]
 LEAST_CONFIDENCE = 0.5
 """Below this the segmenter is not believed."""
 
-_LONGEST_SIDE = 1024  # pixels of the copy that the product is sought in: an outline exact to 4 pixels of 4000 will do
+_LONGEST_SIDE = 1024  # pixels of the copy that a segmenter is given; it may look at a smaller one yet
 # For an outline that is widened by a margin anyhow, the built-in segmenter need not look as closely as for a data set.
 _COARSE: Mapping[str, Mapping[str, object]] = {"builtin": {"working_size": 256}}
 _MOSTLY = 0.5  # share of the good parts that must be objects for the gate to be used at all
